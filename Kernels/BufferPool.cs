@@ -1,0 +1,87 @@
+using System.Numerics;
+
+namespace MiniVlp.Kernels;
+
+/// <summary>
+/// Keeps returned buffers by size class, last in first out, so that a steady training step asks the system for nothing and the next
+/// kernel finds its output still in the cache. Classes grow by at most one eighth, which bounds the waste.
+/// </summary>
+/// <param name="checkGuards">
+/// Test mode: fresh buffers hold NaN, so that a kernel that reads what it should have written is seen, and bytes around each buffer
+/// are checked when it comes back, so that a write out of bounds is seen.
+/// </param>
+internal sealed class BufferPool(bool checkGuards) : IDisposable
+{
+    private const int StepsPerDoubling = 8;
+    private readonly Lock _lock = new();
+    private readonly Dictionary<long, Stack<CpuMemory>> _free = [];
+
+    public int RentedCount { get; private set; }
+
+    public long RentedBytes { get; private set; }
+
+    public long CachedBytes { get; private set; }
+
+    public CpuMemory Rent(int length, ElementType elementType)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        long capacity = SizeClass((long)length * sizeof(float));
+        CpuMemory? memory = null;
+        lock (_lock)
+        {
+            if (_free.TryGetValue(capacity, out Stack<CpuMemory>? stack) && stack.TryPop(out memory)) CachedBytes -= capacity;
+            RentedCount++;
+            RentedBytes += capacity;
+        }
+
+        memory ??= new CpuMemory(capacity);
+        memory.Length = length;
+        memory.ElementType = elementType;
+        memory.IsRented = true;
+        if (checkGuards) Poison(memory);
+        return memory;
+    }
+
+    public void Return(CpuMemory memory)
+    {
+        lock (_lock)
+        {
+            if (!memory.IsRented) throw new InvalidOperationException($"A buffer of {memory.Length} elements was returned twice.");
+            memory.IsRented = false;
+            RentedCount--;
+            RentedBytes -= memory.CapacityBytes;
+            CachedBytes += memory.CapacityBytes;
+            if (!_free.TryGetValue(memory.CapacityBytes, out Stack<CpuMemory>? stack)) _free.Add(memory.CapacityBytes, stack = new());
+            stack.Push(memory);
+        }
+
+        if (checkGuards && !memory.GuardsAreIntact())
+            throw new InvalidOperationException($"A kernel wrote outside of a buffer of {memory.Length} elements.");
+    }
+
+    /// <summary>Frees what is cached; rented buffers stay.</summary>
+    public void Trim()
+    {
+        lock (_lock)
+        {
+            foreach (Stack<CpuMemory> stack in _free.Values)
+                while (stack.TryPop(out CpuMemory? memory)) memory.Free();
+            CachedBytes = 0;
+        }
+    }
+
+    public void Dispose() => Trim();
+
+    private static unsafe void Poison(CpuMemory memory)
+    {
+        new Span<float>(memory.Pointer, memory.Length).Fill(float.NaN);
+        memory.WriteGuards();
+    }
+
+    private static long SizeClass(long bytes)
+    {
+        if (bytes <= 64) return 64;
+        long step = Math.Max(64, (long)(BitOperations.RoundUpToPowerOf2((ulong)bytes) / 2 / StepsPerDoubling));
+        return (bytes + step - 1) / step * step;
+    }
+}

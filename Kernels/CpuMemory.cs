@@ -1,0 +1,43 @@
+using System.Runtime.InteropServices;
+
+namespace MiniVlp.Kernels;
+
+/// <summary>Native memory of the CPU backend, 64-byte aligned so that a 512-bit load never crosses a cache line.</summary>
+internal sealed unsafe class CpuMemory : DeviceMemory
+{
+    /// <summary>Bytes in front of and behind the data that <see cref="BufferPool"/> fills and checks when guards are on.</summary>
+    public const int GuardBytes = 64;
+
+    private const byte GuardPattern = 0xA5;
+    private readonly byte* _allocation;
+
+    public CpuMemory(long capacityBytes)
+    {
+        CapacityBytes = capacityBytes;
+        _allocation = (byte*)NativeMemory.AlignedAlloc((nuint)(capacityBytes + (2 * GuardBytes)), 64);
+        Pointer = _allocation + GuardBytes;
+    }
+
+    /// <summary>A tensor that nobody disposed: the memory goes back to the system instead of the pool.</summary>
+    ~CpuMemory() => NativeMemory.AlignedFree(_allocation);
+
+    public byte* Pointer { get; }
+
+    public long CapacityBytes { get; }
+
+    public void WriteGuards()
+    {
+        new Span<byte>(_allocation, GuardBytes).Fill(GuardPattern);
+        new Span<byte>(Pointer + ((long)Length * sizeof(float)), GuardBytes).Fill(GuardPattern);
+    }
+
+    public bool GuardsAreIntact()
+        => !new Span<byte>(_allocation, GuardBytes).ContainsAnyExcept(GuardPattern)
+        && !new Span<byte>(Pointer + ((long)Length * sizeof(float)), GuardBytes).ContainsAnyExcept(GuardPattern);
+
+    public void Free()
+    {
+        NativeMemory.AlignedFree(_allocation);
+        GC.SuppressFinalize(this);
+    }
+}

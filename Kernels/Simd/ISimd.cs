@@ -1,0 +1,77 @@
+using System.Numerics;
+
+namespace MiniVlp.Kernels.Simd;
+
+/// <summary>
+/// A vector of floats as wide as one tier of the CPU. Kernels are written once over this interface; the JIT compiles them for
+/// 16, 8, 4 and 1 floats. A comparison gives a mask that only <see cref="Select"/> reads.
+/// </summary>
+/// <typeparam name="TSelf">The implementing vector.</typeparam>
+public unsafe interface ISimd<TSelf> :
+    IAdditionOperators<TSelf, TSelf, TSelf>,
+    ISubtractionOperators<TSelf, TSelf, TSelf>,
+    IMultiplyOperators<TSelf, TSelf, TSelf>,
+    IDivisionOperators<TSelf, TSelf, TSelf>,
+    IUnaryNegationOperators<TSelf, TSelf>
+    where TSelf : unmanaged, ISimd<TSelf>
+{
+    /// <summary>Number of floats in the vector.</summary>
+    static abstract int Width { get; }
+
+    /// <summary>All elements zero.</summary>
+    static abstract TSelf Zero { get; }
+
+    /// <summary>All elements equal to <paramref name="value"/>.</summary>
+    static abstract TSelf Create(float value);
+
+    /// <summary>Reads <see cref="Width"/> floats.</summary>
+    static abstract TSelf Load(float* source);
+
+    /// <summary>Writes <see cref="Width"/> floats.</summary>
+    static abstract void Store(TSelf value, float* destination);
+
+    /// <summary>Reads the first <paramref name="count"/> floats (fewer than <see cref="Width"/>); the rest is zero.</summary>
+    static abstract TSelf LoadPartial(float* source, int count);
+
+    /// <summary>Writes the first <paramref name="count"/> floats and touches nothing behind them.</summary>
+    static abstract void StorePartial(TSelf value, float* destination, int count);
+
+    /// <summary>a · b + c, rounded once where the machine can.</summary>
+    static abstract TSelf FusedMultiplyAdd(TSelf a, TSelf b, TSelf c);
+
+    /// <summary>The smaller of each pair.</summary>
+    static abstract TSelf Min(TSelf a, TSelf b);
+
+    /// <summary>The larger of each pair.</summary>
+    static abstract TSelf Max(TSelf a, TSelf b);
+
+    /// <summary>Absolute values.</summary>
+    static abstract TSelf Abs(TSelf a);
+
+    /// <summary>Square roots.</summary>
+    static abstract TSelf Sqrt(TSelf a);
+
+    /// <summary>Rounded to the nearest integer, halves to even.</summary>
+    static abstract TSelf Round(TSelf a);
+
+    /// <summary>a · 2ⁿ for integral n with |n| ≤ 252 (n is held as floats).</summary>
+    static abstract TSelf ScaleByPowerOf2(TSelf a, TSelf n);
+
+    /// <summary>Splits positive normal numbers into a = mantissa · 2^exponent with mantissa in [0.5, 1).</summary>
+    static abstract void SplitExponent(TSelf a, out TSelf mantissa, out TSelf exponent);
+
+    /// <summary>Mask of a &lt; b.</summary>
+    static abstract TSelf LessThan(TSelf a, TSelf b);
+
+    /// <summary>Mask of a = b.</summary>
+    static abstract TSelf Equal(TSelf a, TSelf b);
+
+    /// <summary>Where the mask is set <paramref name="ifTrue"/>, else <paramref name="ifFalse"/>.</summary>
+    static abstract TSelf Select(TSelf mask, TSelf ifTrue, TSelf ifFalse);
+
+    /// <summary>Sum over the elements, in an order that is fixed for the tier.</summary>
+    static abstract float Sum(TSelf a);
+
+    /// <summary>Largest element.</summary>
+    static abstract float MaxElement(TSelf a);
+}

@@ -1,0 +1,81 @@
+using MiniVlp.Kernels;
+
+namespace MiniVlp.Tensors;
+
+/// <summary>A contiguous, row-major array of int32 on a device: token ids, labels, positions, masks (1 = attend, 0 = ignore).</summary>
+public sealed class IndexTensor : IDisposable
+{
+    private readonly bool _ownsMemory;
+    private DeviceBuffer _buffer;
+
+    /// <summary>A tensor of integers with undefined contents; integers have no gradient, so anyone may fill one.</summary>
+    public IndexTensor(Shape shape, Device? device = null)
+    {
+        Shape = shape;
+        Device = device ?? Device.Cpu;
+        _buffer = Device.Backend.Rent(shape.Length, ElementType.Int32);
+        _ownsMemory = true;
+        TensorScope.Current?.Own(this);
+    }
+
+    private IndexTensor(Shape shape, Device device, DeviceBuffer view)
+    {
+        Shape = shape;
+        Device = device;
+        _buffer = view;
+    }
+
+    /// <summary>Sizes of the axes.</summary>
+    public Shape Shape { get; }
+
+    /// <summary>Where the elements are.</summary>
+    public Device Device { get; }
+
+    /// <summary>The elements, for kernels.</summary>
+    /// <exception cref="ObjectDisposedException">The memory was given back.</exception>
+    public DeviceBuffer Buffer => _buffer.IsNull ? throw new ObjectDisposedException(nameof(IndexTensor), $"The memory of this tensor {Shape} was given back.") : _buffer;
+
+    /// <summary>A tensor with the given values.</summary>
+    /// <exception cref="ShapeException">The number of values is not that of the shape.</exception>
+    public static IndexTensor FromArray(ReadOnlySpan<int> values, Shape shape, Device? device = null)
+    {
+        if (values.Length != shape.Length) throw new ShapeException($"FromArray: {values.Length} values do not fill the shape {shape} of {shape.Length} elements.");
+        IndexTensor tensor = new(shape, device);
+        tensor.Device.Backend.Upload(values, tensor._buffer);
+        return tensor;
+    }
+
+    /// <summary>0, 1, ..., <paramref name="count"/> - 1.</summary>
+    public static IndexTensor Range(int count, Device? device = null)
+    {
+        int[] values = new int[count];
+        for (int i = 0; i < count; i++) values[i] = i;
+        return FromArray(values, [count], device);
+    }
+
+    /// <summary>The same elements under another shape; the memory stays with this tensor.</summary>
+    /// <exception cref="ShapeException">The shapes differ in their number of elements.</exception>
+    public IndexTensor Reshape(Shape shape)
+    {
+        if (shape.Length != Shape.Length) throw new ShapeException($"Reshape: {Shape} has {Shape.Length} elements, {shape} has {shape.Length}.");
+        return new IndexTensor(shape, Device, Buffer);
+    }
+
+    /// <summary>Copies the elements to the host.</summary>
+    public int[] ToArray()
+    {
+        int[] values = new int[Shape.Length];
+        Device.Backend.Download(Buffer, values);
+        return values;
+    }
+
+    /// <summary>Gives the memory back.</summary>
+    public void Dispose()
+    {
+        if (_ownsMemory && !_buffer.IsNull) Device.Backend.Return(_buffer);
+        _buffer = default;
+    }
+
+    /// <summary>Shape and device, without the elements.</summary>
+    public override string ToString() => $"IndexTensor {Shape} on {Device}";
+}

@@ -1,0 +1,62 @@
+namespace MiniVlp.Tensors;
+
+/// <summary>
+/// Owns every tensor that is created on its thread while it is the innermost scope, and gives their memory back when it is disposed.
+/// Scopes nest; <see cref="Keep{T}"/> hands a tensor to the scope outside. A scope belongs to one thread and does not cross an await.
+/// </summary>
+public class TensorScope : IDisposable
+{
+    [ThreadStatic]
+    private static TensorScope? _current;
+
+    private readonly List<IDisposable> _owned = [];
+    private readonly TensorScope? _outer;
+    private bool _disposed;
+
+    /// <summary>Opens a scope inside the current one of this thread.</summary>
+    public TensorScope()
+    {
+        _outer = _current;
+        _current = this;
+    }
+
+    /// <summary>The innermost open scope of this thread, or null: then new tensors belong to nobody and are freed by the garbage collector.</summary>
+    public static TensorScope? Current => _current;
+
+    /// <summary>Hands a tensor of this scope to the scope outside (or to the caller, when there is none) and returns it.</summary>
+    /// <typeparam name="T"><see cref="Tensor"/> or <see cref="IndexTensor"/>.</typeparam>
+    public T Keep<T>(T tensor)
+        where T : class, IDisposable
+    {
+        for (int i = _owned.Count - 1; i >= 0; i--)
+        {
+            if (!ReferenceEquals(_owned[i], tensor)) continue;
+            _owned.RemoveAt(i);
+            _outer?.Own(tensor);
+            break;
+        }
+
+        return tensor;
+    }
+
+    /// <summary>Gives the memory of all owned tensors back and makes the scope outside the current one.</summary>
+    /// <exception cref="InvalidOperationException">A scope inside this one is still open.</exception>
+    public void Dispose()
+    {
+        if (_disposed) return;
+        if (!ReferenceEquals(_current, this)) throw new InvalidOperationException("Scopes close in reverse order on the thread that opened them.");
+        _disposed = true;
+        Closing();
+        foreach (IDisposable tensor in _owned) tensor.Dispose();
+        _owned.Clear();
+        _current = _outer;
+        GC.SuppressFinalize(this);
+    }
+
+    internal void Own(IDisposable tensor) => _owned.Add(tensor);
+
+    /// <summary>What a derived scope has to do before its tensors go.</summary>
+    protected virtual void Closing()
+    {
+    }
+}
