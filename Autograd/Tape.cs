@@ -61,6 +61,14 @@ public sealed class Tape : TensorScope
         return function.Output;
     }
 
+    /// <summary>Records an operation whose parameters are hidden in a function, so that its operands do not tell whether it needs a gradient.</summary>
+    internal static Tensor AddAlways(Function function)
+    {
+        function.Output.NeedsGradient = true;
+        _recording!._functions.Add(function);
+        return function.Output;
+    }
+
     /// <summary>Keeps the elements and the gradient of an intermediate result through Backward, until the tape is disposed.</summary>
     /// <returns>The tensor itself.</returns>
     public Tensor Retain(Tensor tensor)
@@ -79,9 +87,15 @@ public sealed class Tape : TensorScope
     /// <exception cref="ShapeException">The seed is shaped otherwise.</exception>
     public void Backward(Tensor loss, Tensor? seed = null)
     {
+        if (seed is not null) Tensor.RequireSameShape("Backward", loss, seed);
+        Backward(loss, seed?.Buffer ?? default);
+    }
+
+    /// <summary>The same with the seed as a buffer; a null buffer stands for ones.</summary>
+    internal void Backward(Tensor loss, DeviceBuffer seed)
+    {
         if (_ranBackward) throw new InvalidOperationException("Backward runs once per tape: its intermediate results are gone. Record a new one.");
         if (!loss.NeedsGradient) throw new InvalidOperationException("Backward: the loss does not depend on any tensor with NeedsGradient that was used while this tape was recording.");
-        if (seed is not null) Tensor.RequireSameShape("Backward", loss, seed);
         _ranBackward = true;
         Tape? recording = _recording;
         _recording = null;
@@ -89,8 +103,8 @@ public sealed class Tape : TensorScope
         {
             GradientTarget target = loss.GradientTarget();
             IBackend backend = loss.Device.Backend;
-            if (seed is null) backend.Fill(target.Buffer, 1f);
-            else backend.Copy(seed.Buffer, target.Buffer);
+            if (seed.IsNull) backend.Fill(target.Buffer, 1f);
+            else backend.Copy(seed, target.Buffer);
 
             for (int i = _functions.Count - 1; i >= 0; i--)
             {

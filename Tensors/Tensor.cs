@@ -212,6 +212,15 @@ public sealed class Tensor : IDisposable
         return true;
     }
 
+    /// <summary>Hands the gradient, or the lack of one, to a tensor of the same shape that has none.</summary>
+    internal void MoveGradientTo(Tensor destination)
+    {
+        destination._gradient = _gradient;
+        destination._gradientIsWritten = _gradientIsWritten;
+        _gradient = default;
+        _gradientIsWritten = false;
+    }
+
     internal DeviceBuffer GradientBuffer => _gradient;
 
     internal void ReleaseGradient()

@@ -1,0 +1,122 @@
+using System.Text;
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Nn;
+
+/// <summary>
+/// A part of a model: parameters and other modules under explicit names, so that the path of names is the key in a checkpoint. No
+/// reflection is involved; a module is known by what its constructor adds.
+/// </summary>
+public abstract class Module : IDisposable
+{
+    private readonly List<(string Name, Module Child)> _children = [];
+    private readonly List<Parameter> _parameters = [];
+
+    /// <summary>Whether dropout and its kin are active; false until <see cref="Train"/>.</summary>
+    public bool IsTraining { get; private set; }
+
+    /// <summary>All parameters with their full names, in the order in which they were added.</summary>
+    public IEnumerable<(string Name, Parameter Parameter)> NamedParameters() => NamedParameters(string.Empty);
+
+    /// <summary>Number of values in all parameters together.</summary>
+    public long ParameterCount()
+    {
+        long count = 0;
+        foreach ((_, Parameter parameter) in NamedParameters()) count += parameter.Shape.Length;
+        return count;
+    }
+
+    /// <summary>
+    /// Gives every parameter its memory on <paramref name="device"/> and fills it by its initializer. The numbers of a parameter depend
+    /// on the seed and its full name alone.
+    /// </summary>
+    /// <param name="device">Where the parameters are kept.</param>
+    /// <param name="seed">Same seed, same values.</param>
+    public void Initialize(Device device, int seed = 0)
+    {
+        foreach ((string name, Parameter parameter) in NamedParameters())
+        {
+            float[] values = new float[parameter.Shape.Length];
+            parameter.Initializer(values, parameter.Shape, new Random(SeedOf(seed, name)));
+            parameter.Assign(values, device);
+        }
+    }
+
+    /// <summary>Turns dropout and its kin on.</summary>
+    public void Train() => SetTraining(true);
+
+    /// <summary>Turns dropout and its kin off.</summary>
+    public void Evaluate() => SetTraining(false);
+
+    /// <summary>Freezes or thaws all parameters.</summary>
+    public void SetTrainable(bool trainable)
+    {
+        foreach ((_, Parameter parameter) in NamedParameters()) parameter.IsTrainable = trainable;
+    }
+
+    /// <summary>Forgets all gradients and keeps their memory.</summary>
+    public void ClearGradients()
+    {
+        foreach ((_, Parameter parameter) in NamedParameters()) parameter.ClearGradient();
+    }
+
+    /// <summary>Gives the memory of all parameters back.</summary>
+    public void Dispose()
+    {
+        foreach ((_, Parameter parameter) in NamedParameters()) parameter.Release();
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Adds a module; an empty name adds its parameters under this module's own path.</summary>
+    /// <returns><paramref name="child"/> itself.</returns>
+    protected T Add<T>(string name, T child)
+        where T : Module
+    {
+        _children.Add((name, child));
+        return child;
+    }
+
+    /// <summary>Declares a parameter.</summary>
+    /// <param name="name">Its name in this module, exactly as Hugging Face spells it.</param>
+    /// <param name="shape">Sizes of its axes.</param>
+    /// <param name="initializer">How a new model fills it.</param>
+    protected Parameter Add(string name, Shape shape, Initializer initializer)
+    {
+        Parameter parameter = new(name, shape, initializer);
+        _parameters.Add(parameter);
+        return parameter;
+    }
+
+    /// <summary>Adds <paramref name="count"/> modules named <c>name.0</c>, <c>name.1</c>, ...</summary>
+    protected T[] AddMany<T>(string name, int count, Func<int, T> create)
+        where T : Module
+    {
+        T[] children = new T[count];
+        for (int i = 0; i < count; i++) children[i] = Add($"{name}.{i}", create(i));
+        return children;
+    }
+
+    private IEnumerable<(string Name, Parameter Parameter)> NamedParameters(string prefix)
+    {
+        foreach (Parameter parameter in _parameters) yield return (prefix + parameter.Name, parameter);
+        foreach ((string name, Module child) in _children)
+        {
+            string path = name.Length == 0 ? prefix : $"{prefix}{name}.";
+            foreach ((string, Parameter) named in child.NamedParameters(path)) yield return named;
+        }
+    }
+
+    private void SetTraining(bool training)
+    {
+        IsTraining = training;
+        foreach ((_, Module child) in _children) child.SetTraining(training);
+    }
+
+    /// <summary>FNV-1a over the name, mixed with the seed: string.GetHashCode differs from run to run.</summary>
+    private static int SeedOf(int seed, string name)
+    {
+        uint hash = 2166136261u ^ (uint)seed * 2654435761u;
+        foreach (byte b in Encoding.UTF8.GetBytes(name)) hash = (hash ^ b) * 16777619u;
+        return (int)(hash & 0x7FFFFFFF);
+    }
+}

@@ -1,0 +1,80 @@
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Nn;
+
+/// <summary>
+/// A tensor that training changes. It is declared with a name, a shape and an initializer, and has no memory until
+/// <see cref="Module.Initialize"/> or a checkpoint gives it values.
+/// </summary>
+public sealed class Parameter
+{
+    private Tensor? _value;
+
+    internal Parameter(string name, Shape shape, Initializer initializer)
+    {
+        Name = name;
+        Shape = shape;
+        Initializer = initializer;
+    }
+
+    /// <summary>Name inside its module, such as <c>weight</c>; the full name is the path of modules in front of it.</summary>
+    public string Name { get; }
+
+    /// <summary>Sizes of the axes.</summary>
+    public Shape Shape { get; }
+
+    /// <summary>How <see cref="Module.Initialize"/> fills it.</summary>
+    public Initializer Initializer { get; }
+
+    /// <summary>Whether training changes it; false freezes it, and no gradient is computed for it.</summary>
+    public bool IsTrainable
+    {
+        get;
+        set
+        {
+            field = value;
+            if (_value is not null) _value.NeedsGradient = value;
+        }
+    } = true;
+
+    /// <summary>Whether it has values.</summary>
+    public bool IsInitialized => _value is not null;
+
+    /// <summary>The values.</summary>
+    /// <exception cref="InvalidOperationException">It has none yet.</exception>
+    public Tensor Value => _value ?? throw new InvalidOperationException(
+        $"The parameter '{Name}' {Shape} has no values yet: call Initialize(device, seed) on the model or load a checkpoint.");
+
+    /// <summary>∂loss/∂value, or null when no backward pass has reached it since <see cref="ClearGradient"/>.</summary>
+    public Tensor? Gradient => _value?.Gradient;
+
+    /// <summary>The values, so that a parameter can stand where an operation takes a tensor.</summary>
+    public static implicit operator Tensor(Parameter parameter) => parameter.Value;
+
+    /// <summary>Forgets the gradient and keeps its memory.</summary>
+    public void ClearGradient() => _value?.ClearGradient();
+
+    /// <summary>Gives it values; their memory moves to <paramref name="device"/>.</summary>
+    /// <param name="values">Row-major, as many as the shape has elements.</param>
+    /// <param name="device">Where they are kept.</param>
+    /// <exception cref="ShapeException">Too many or too few values.</exception>
+    public void Assign(ReadOnlySpan<float> values, Device device)
+    {
+        if (values.Length != Shape.Length) throw new ShapeException($"Parameter '{Name}': {values.Length} values for the shape {Shape}.");
+        if (_value is null || !ReferenceEquals(_value.Device, device))
+        {
+            _value?.Dispose();
+            _value = Tensor.CreatePersistent(Shape, device);
+            _value.NeedsGradient = IsTrainable;
+        }
+
+        _value.CopyFrom(values);
+    }
+
+    /// <summary>Gives the memory back.</summary>
+    internal void Release()
+    {
+        _value?.Dispose();
+        _value = null;
+    }
+}
