@@ -1,0 +1,108 @@
+using System.Text;
+using System.Text.Json;
+
+namespace MiniVlp.Data.Datasets;
+
+/// <summary>Reading files that nobody vouches for: sizes are checked before memory is taken, and every message names the file.</summary>
+internal static class InputFile
+{
+    /// <summary>Deepest nesting of json that is read; the formats here need fewer than ten levels.</summary>
+    public const int JsonDepth = 32;
+
+    private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+
+    public static byte[] ReadAllBytes(string path, long limit)
+    {
+        using FileStream stream = OpenRead(path);
+        if (stream.Length > limit)
+        {
+            throw new InvalidDataException($"{path}: the file has {stream.Length} bytes; at most {limit} are read.");
+        }
+
+        byte[] bytes = new byte[stream.Length];
+        stream.ReadExactly(bytes);
+        return bytes;
+    }
+
+    public static FileStream OpenRead(string path)
+    {
+        if (!File.Exists(path))
+        {
+            throw new FileNotFoundException($"{path}: there is no such file.", path);
+        }
+
+        return new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+    }
+
+    public static string Utf8(ReadOnlySpan<byte> bytes, string where)
+    {
+        if (bytes.StartsWith("\uFEFF"u8))
+        {
+            bytes = bytes[3..];
+        }
+
+        try
+        {
+            return StrictUtf8.GetString(bytes);
+        }
+        catch (DecoderFallbackException error)
+        {
+            throw new InvalidDataException($"{where}: the text is not valid UTF-8 (byte {error.Index}).", error);
+        }
+    }
+
+    public static JsonDocument ParseJson(ReadOnlyMemory<byte> json, string where)
+    {
+        if (json.Span.StartsWith("\uFEFF"u8))
+        {
+            json = json[3..];
+        }
+
+        try
+        {
+            return JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = JsonDepth });
+        }
+        catch (JsonException error)
+        {
+            throw new InvalidDataException($"{where}: not valid json, or nested deeper than {JsonDepth} levels: {error.Message}", error);
+        }
+    }
+
+    public static JsonElement Field(JsonElement parent, string name, JsonValueKind kind, string where)
+    {
+        if (parent.ValueKind != JsonValueKind.Object || !parent.TryGetProperty(name, out JsonElement value))
+        {
+            throw new InvalidDataException($"{where}: the field '{name}' is missing.");
+        }
+
+        return value.ValueKind == kind
+            ? value
+            : throw new InvalidDataException($"{where}: the field '{name}' should be a json {Name(kind)} and is {Name(value.ValueKind)}.");
+    }
+
+    public static string Text(JsonElement value, string where)
+    {
+        try
+        {
+            return value.GetString() ?? string.Empty;
+        }
+        catch (InvalidOperationException error)
+        {
+            // A \u escape that names half a surrogate pair parses as json and fails only here.
+            throw new InvalidDataException($"{where}: the string is not valid Unicode.", error);
+        }
+    }
+
+    public static string Name(JsonValueKind kind)
+    {
+        return kind switch
+        {
+            JsonValueKind.Object => "object",
+            JsonValueKind.Array => "array",
+            JsonValueKind.String => "string",
+            JsonValueKind.Number => "number",
+            JsonValueKind.True or JsonValueKind.False => "boolean",
+            _ => "null",
+        };
+    }
+}
