@@ -1,0 +1,162 @@
+using System.Runtime.CompilerServices;
+
+namespace MiniVlp.Kernels.Simd;
+
+/// <summary>
+/// Products of small tiles that stay in the first-level cache: the inner step of fused attention and of the contrastive losses, which
+/// never hold their whole score matrix. The left operand is read in place, one element at a time, with any two strides (so it may be
+/// transposed); the right one lies in rows padded with zeros to whole vectors.
+/// </summary>
+internal static unsafe class TileMatMul
+{
+    /// <summary>Rows of the register block: 6 rows of 2 vectors are 12 independent sums, enough to hide the latency of a multiply-add.</summary>
+    private const int BlockRows = 6;
+
+    /// <summary>The smallest multiple of the vector width that is at least <paramref name="count"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int Pad<V>(int count)
+        where V : unmanaged, ISimd<V>
+        => (count + V.Width - 1) / V.Width * V.Width;
+
+    /// <summary>
+    /// c[r, j] (+)= Σ_k a[r·aRow + k·aStep] · b[k·bRow + j] for r &lt; rows, j &lt; columns (a multiple of the vector width), k &lt; depth;
+    /// every sum runs through k in ascending order.
+    /// </summary>
+    public static void Multiply<V>(
+        int rows, int columns, int depth, float* a, nint aRow, nint aStep, float* b, nint bRow, float* c, nint cRow, bool accumulate)
+        where V : unmanaged, ISimd<V>
+    {
+        for (int r = 0; r < rows; r += BlockRows)
+        {
+            int blockRows = Math.Min(BlockRows, rows - r), j = 0;
+            float* blockA = a + (r * aRow), blockC = c + (r * cRow);
+            for (; j <= columns - (2 * V.Width); j += 2 * V.Width)
+                Block2<V>(blockRows, depth, blockA, aRow, aStep, b + j, bRow, blockC + j, cRow, accumulate);
+            if (j < columns) Block1<V>(blockRows, depth, blockA, aRow, aStep, b + j, bRow, blockC + j, cRow, accumulate);
+        }
+    }
+
+    /// <summary>destination[r, c] = scale · source[r·sourceRow + c], rows padded with zeros to <paramref name="destinationRow"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Pack<V>(float* source, nint sourceRow, int rows, int columns, float scale, float* destination, int destinationRow)
+        where V : unmanaged, ISimd<V>
+    {
+        V factor = V.Create(scale);
+        for (int r = 0; r < rows; r++, source += sourceRow, destination += destinationRow)
+        {
+            int c = 0;
+            for (; c <= columns - V.Width; c += V.Width) V.Store(factor * V.Load(source + c), destination + c);
+            for (; c < columns; c++) destination[c] = scale * source[c];
+            for (; c < destinationRow; c++) destination[c] = 0f;
+        }
+    }
+
+    /// <summary>destination[c, r] = scale · source[r·sourceRow + c]: columns become rows, padded with zeros to <paramref name="destinationRow"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void PackTransposed(float* source, nint sourceRow, int rows, int columns, float scale, float* destination, int destinationRow)
+    {
+        int r = 0;
+        for (; r <= rows - 4; r += 4)
+        {
+            float* s0 = source + (r * sourceRow), s1 = s0 + sourceRow, s2 = s1 + sourceRow, s3 = s2 + sourceRow;
+            float* d = destination + r;
+            for (int c = 0; c < columns; c++, d += destinationRow)
+            {
+                d[0] = scale * s0[c];
+                d[1] = scale * s1[c];
+                d[2] = scale * s2[c];
+                d[3] = scale * s3[c];
+            }
+        }
+
+        for (; r < destinationRow; r++)
+        {
+            for (int c = 0; c < columns; c++) destination[((nint)c * destinationRow) + r] = r < rows ? scale * source[(r * sourceRow) + c] : 0f;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Block2<V>(int rows, int depth, float* a, nint aRow, nint aStep, float* b, nint bRow, float* c, nint cRow, bool accumulate)
+        where V : unmanaged, ISimd<V>
+    {
+        // Rows that are not there read the last one that is; their sums are not stored.
+        float* a1 = rows > 1 ? a + aRow : a, a2 = rows > 2 ? a1 + aRow : a1, a3 = rows > 3 ? a2 + aRow : a2;
+        float* a4 = rows > 4 ? a3 + aRow : a3, a5 = rows > 5 ? a4 + aRow : a4;
+        V c00 = V.Zero, c01 = V.Zero, c10 = V.Zero, c11 = V.Zero, c20 = V.Zero, c21 = V.Zero;
+        V c30 = V.Zero, c31 = V.Zero, c40 = V.Zero, c41 = V.Zero, c50 = V.Zero, c51 = V.Zero;
+        nint k = 0;
+        for (nint left = depth; left > 0; left--)
+        {
+            V b0 = V.Load(b), b1 = V.Load(b + V.Width);
+            V x = V.Create(a[k]);
+            c00 = V.FusedMultiplyAdd(x, b0, c00);
+            c01 = V.FusedMultiplyAdd(x, b1, c01);
+            x = V.Create(a1[k]);
+            c10 = V.FusedMultiplyAdd(x, b0, c10);
+            c11 = V.FusedMultiplyAdd(x, b1, c11);
+            x = V.Create(a2[k]);
+            c20 = V.FusedMultiplyAdd(x, b0, c20);
+            c21 = V.FusedMultiplyAdd(x, b1, c21);
+            x = V.Create(a3[k]);
+            c30 = V.FusedMultiplyAdd(x, b0, c30);
+            c31 = V.FusedMultiplyAdd(x, b1, c31);
+            x = V.Create(a4[k]);
+            c40 = V.FusedMultiplyAdd(x, b0, c40);
+            c41 = V.FusedMultiplyAdd(x, b1, c41);
+            x = V.Create(a5[k]);
+            c50 = V.FusedMultiplyAdd(x, b0, c50);
+            c51 = V.FusedMultiplyAdd(x, b1, c51);
+            k += aStep;
+            b += bRow;
+        }
+
+        Put(c00, c01, c, accumulate);
+        if (rows > 1) Put(c10, c11, c + cRow, accumulate);
+        if (rows > 2) Put(c20, c21, c + (2 * cRow), accumulate);
+        if (rows > 3) Put(c30, c31, c + (3 * cRow), accumulate);
+        if (rows > 4) Put(c40, c41, c + (4 * cRow), accumulate);
+        if (rows > 5) Put(c50, c51, c + (5 * cRow), accumulate);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Block1<V>(int rows, int depth, float* a, nint aRow, nint aStep, float* b, nint bRow, float* c, nint cRow, bool accumulate)
+        where V : unmanaged, ISimd<V>
+    {
+        float* a1 = rows > 1 ? a + aRow : a, a2 = rows > 2 ? a1 + aRow : a1, a3 = rows > 3 ? a2 + aRow : a2;
+        float* a4 = rows > 4 ? a3 + aRow : a3, a5 = rows > 5 ? a4 + aRow : a4;
+        V c0 = V.Zero, c1 = V.Zero, c2 = V.Zero, c3 = V.Zero, c4 = V.Zero, c5 = V.Zero;
+        nint k = 0;
+        for (nint left = depth; left > 0; left--)
+        {
+            V b0 = V.Load(b);
+            c0 = V.FusedMultiplyAdd(V.Create(a[k]), b0, c0);
+            c1 = V.FusedMultiplyAdd(V.Create(a1[k]), b0, c1);
+            c2 = V.FusedMultiplyAdd(V.Create(a2[k]), b0, c2);
+            c3 = V.FusedMultiplyAdd(V.Create(a3[k]), b0, c3);
+            c4 = V.FusedMultiplyAdd(V.Create(a4[k]), b0, c4);
+            c5 = V.FusedMultiplyAdd(V.Create(a5[k]), b0, c5);
+            k += aStep;
+            b += bRow;
+        }
+
+        Put(c0, c, accumulate);
+        if (rows > 1) Put(c1, c + cRow, accumulate);
+        if (rows > 2) Put(c2, c + (2 * cRow), accumulate);
+        if (rows > 3) Put(c3, c + (3 * cRow), accumulate);
+        if (rows > 4) Put(c4, c + (4 * cRow), accumulate);
+        if (rows > 5) Put(c5, c + (5 * cRow), accumulate);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Put<V>(V left, V right, float* c, bool accumulate)
+        where V : unmanaged, ISimd<V>
+    {
+        Put(left, c, accumulate);
+        Put(right, c + V.Width, accumulate);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Put<V>(V value, float* c, bool accumulate)
+        where V : unmanaged, ISimd<V>
+        => V.Store(accumulate ? V.Load(c) + value : value, c);
+}
