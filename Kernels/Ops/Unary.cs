@@ -70,6 +70,9 @@ public sealed unsafe partial class CpuBackend
             if (TOp.IsVectorized && V.Width > 1)
             {
                 for (; i <= end - V.Width; i += V.Width) V.Store(TOp.Forward(V.Load(x + i)), y + i);
+
+                // The same formula for the rest: what an element gets does not depend on where it stands.
+                for (; i < end; i++) y[i] = TOp.Forward(new SimdScalar(x[i])).Value;
             }
 
             for (; i < end; i++) y[i] = TOp.Forward(x[i]);
@@ -90,6 +93,12 @@ public sealed unsafe partial class CpuBackend
                 {
                     V gradient = V.Load(dy + i) * TOp.Derivative(V.Load(x + i), V.Load(y + i));
                     V.Store(Accumulate ? V.Load(dx + i) + gradient : gradient, dx + i);
+                }
+
+                for (; i < end; i++)
+                {
+                    float gradient = dy[i] * TOp.Derivative(new SimdScalar(x[i]), new SimdScalar(y[i])).Value;
+                    dx[i] = Accumulate ? dx[i] + gradient : gradient;
                 }
             }
 

@@ -17,14 +17,111 @@ public static class SimdMath
         V n = V.Round(clamped * V.Create(1.44269504f));
         V r = V.FusedMultiplyAdd(n, V.Create(-0.693145752f), clamped);      // ln 2 in two parts: the first has few bits, n · it is exact
         r = V.FusedMultiplyAdd(n, V.Create(-1.42860677e-6f), r);
-        V p = V.Create(1f / 720f);
-        p = V.FusedMultiplyAdd(p, r, V.Create(1f / 120f));
-        p = V.FusedMultiplyAdd(p, r, V.Create(1f / 24f));
-        p = V.FusedMultiplyAdd(p, r, V.Create(1f / 6f));
+        V p = V.Create(0.00139261761f);
+        p = V.FusedMultiplyAdd(p, r, V.Create(0.00836317307f));
+        p = V.FusedMultiplyAdd(p, r, V.Create(0.0416665547f));
+        p = V.FusedMultiplyAdd(p, r, V.Create(0.16666577f));
         p = V.FusedMultiplyAdd(p, r, V.Create(0.5f));
         p = V.FusedMultiplyAdd(p, r, V.Create(1f));
         p = V.FusedMultiplyAdd(p, r, V.Create(1f));
         V result = V.ScaleByPowerOf2(p, n);
+        return V.Select(V.Equal(x, x), result, x);
+    }
+
+    /// <summary>ln x = ln m + n ln 2 for x = m · 2ⁿ, m in [√½, √2), by a polynomial in m - 1; -∞ at 0, NaN below.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Log<V>(V x)
+        where V : unmanaged, ISimd<V>
+    {
+        V one = V.Create(1f), zero = V.Zero, infinity = V.Create(float.PositiveInfinity);
+        V isSubnormal = V.LessThan(x, V.Create(1.17549435e-38f));
+        V.SplitExponent(V.Select(isSubnormal, x * V.Create(8388608f), x), out V mantissa, out V exponent);
+        exponent = V.Select(isSubnormal, exponent - V.Create(23f), exponent);
+        V isLow = V.LessThan(mantissa, V.Create(0.707106781f));
+        exponent = V.Select(isLow, exponent - one, exponent);
+        V z = V.Select(isLow, mantissa + mantissa, mantissa) - one;
+        V p = V.Create(0.0697161147f);
+        p = V.FusedMultiplyAdd(p, z, V.Create(-0.114797338f));
+        p = V.FusedMultiplyAdd(p, z, V.Create(0.116854199f));
+        p = V.FusedMultiplyAdd(p, z, V.Create(-0.124256873f));
+        p = V.FusedMultiplyAdd(p, z, V.Create(0.142490576f));
+        p = V.FusedMultiplyAdd(p, z, V.Create(-0.166678023f));
+        p = V.FusedMultiplyAdd(p, z, V.Create(0.200007157f));
+        p = V.FusedMultiplyAdd(p, z, V.Create(-0.24999997f));
+        p = V.FusedMultiplyAdd(p, z, V.Create(0.333333312f));
+        V square = z * z;
+        V tail = V.FusedMultiplyAdd(p * z, square, exponent * V.Create(-2.12194442e-4f));      // ln 2 in two parts
+        V result = V.FusedMultiplyAdd(V.Create(-0.5f), square, tail) + z;
+        result = V.FusedMultiplyAdd(exponent, V.Create(0.693359375f), result);
+        result = V.Select(V.Equal(x, infinity), infinity, result);
+        result = V.Select(V.Equal(x, zero), -infinity, result);
+        result = V.Select(V.LessThan(x, zero), V.Create(float.NaN), result);
+        return V.Select(V.Equal(x, x), result, x);
+    }
+
+    /// <summary>ln(1 + x) for x ≥ 0, exact to the last places also where 1 + x loses most of x.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V LogOnePlus<V>(V x)
+        where V : unmanaged, ISimd<V>
+    {
+        V one = V.Create(1f), sum = one + x;
+        V lost = x - (sum - one);
+        return Log(sum) + (lost / sum);
+    }
+
+    /// <summary>σ(x) = 1 / (1 + e^(-x)).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Sigmoid<V>(V x)
+        where V : unmanaged, ISimd<V>
+    {
+        V one = V.Create(1f);
+        return one / (one + Exp(-x));
+    }
+
+    /// <summary>tanh x: a polynomial below 0.625, else 1 - 2 / (e^(2|x|) + 1) with the sign of x.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Tanh<V>(V x)
+        where V : unmanaged, ISimd<V>
+    {
+        V one = V.Create(1f), magnitude = V.Abs(x), square = x * x;
+        V p = V.Create(-0.0060451651f);
+        p = V.FusedMultiplyAdd(p, square, V.Create(0.0209613291f));
+        p = V.FusedMultiplyAdd(p, square, V.Create(-0.0538432632f));
+        p = V.FusedMultiplyAdd(p, square, V.Create(0.133327188f));
+        p = V.FusedMultiplyAdd(p, square, V.Create(-0.333333284f));
+        V small = V.FusedMultiplyAdd(p * square, x, x);
+        V large = one - (V.Create(2f) / (Exp(magnitude + magnitude) + one));
+        large = V.Select(V.LessThan(x, V.Zero), -large, large);
+        return V.Select(V.LessThan(magnitude, V.Create(0.625f)), small, large);
+    }
+
+    /// <summary>erf(x): x times a polynomial in x² below 1, else ±(1 - e^(p(|x|))) where p approximates ln erfc.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Erf<V>(V x)
+        where V : unmanaged, ISimd<V>
+    {
+        V square = x * x, magnitude = V.Min(V.Abs(x), V.Create(4f));
+        V p = V.Create(7.87587506e-5f);
+        p = V.FusedMultiplyAdd(p, square, V.Create(-0.000801686429f));
+        p = V.FusedMultiplyAdd(p, square, V.Create(0.00518908742f));
+        p = V.FusedMultiplyAdd(p, square, V.Create(-0.026854212f));
+        p = V.FusedMultiplyAdd(p, square, V.Create(0.112835947f));
+        p = V.FusedMultiplyAdd(p, square, V.Create(-0.376126267f));
+        p = V.FusedMultiplyAdd(p, square, V.Create(0.128379166f));
+        V small = V.FusedMultiplyAdd(p, x, x);
+
+        V q = V.Create(1.63993802e-6f);
+        q = V.FusedMultiplyAdd(q, magnitude, V.Create(-4.61129139e-5f));
+        q = V.FusedMultiplyAdd(q, magnitude, V.Create(0.000597264433f));
+        q = V.FusedMultiplyAdd(q, magnitude, V.Create(-0.00476171724f));
+        q = V.FusedMultiplyAdd(q, magnitude, V.Create(0.0264270438f));
+        q = V.FusedMultiplyAdd(q, magnitude, V.Create(-0.110090197f));
+        q = V.FusedMultiplyAdd(q, magnitude, V.Create(-0.6318157f));
+        q = V.FusedMultiplyAdd(q, magnitude, V.Create(-0.130239201f));
+        q = V.FusedMultiplyAdd(q, magnitude, V.Create(0.000321471026f)) - magnitude;
+        V large = V.Create(1f) - Exp(q);
+        large = V.Select(V.LessThan(x, V.Zero), -large, large);
+        V result = V.Select(V.LessThan(magnitude, V.Create(1f)), small, large);
         return V.Select(V.Equal(x, x), result, x);
     }
 }

@@ -1,0 +1,56 @@
+using System.Reflection;
+using MiniVlp.Autograd;
+using MiniVlp.Engine.Tests.OpTable;
+using MiniVlp.Kernels;
+using MiniVlp.Tensors;
+using Xunit;
+
+namespace MiniVlp.Engine.Tests.Goldens;
+
+/// <summary>Marks the method of <see cref="OpGoldenTests"/> that computes the golden cases of these operators.</summary>
+/// <param name="ops">The operators, as index.json spells them.</param>
+[AttributeUsage(AttributeTargets.Method)]
+internal sealed class GoldenOpAttribute(params string[] ops) : Attribute
+{
+    public IReadOnlyList<string> Ops => ops;
+}
+
+/// <summary>
+/// Operator cases of Goldens/ops, computed by PyTorch and checked in float64 there. One handler for each operator, in one partial file for
+/// each family: <c>[GoldenOp("softmax")] private static void Softmax(OpGolden golden) => golden.Expect("y", golden["x"].Softmax());</c>
+/// </summary>
+[Collection("op table")]
+public sealed partial class OpGoldenTests
+{
+    private static readonly Dictionary<string, Action<OpGolden>> Handlers = FindHandlers();
+
+    public static TheoryData<string> Names() => [.. OpGolden.Names.Where(name => Handlers.ContainsKey(new OpGolden(name, Device.Cpu).Op))];
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Outputs_and_gradients_equal_those_of_PyTorch(string name)
+    {
+        Device device = TestDevices.Get(CpuBackend.WidestTier, 2);
+        int rented = device.Backend.RentedCount;
+        using (Tape tape = Tape.Record())
+        {
+            OpGolden golden = new(name, device);
+            Handlers[golden.Op](golden);
+            golden.CheckGradients(tape);
+        }
+
+        Assert.Equal(rented, device.Backend.RentedCount);
+    }
+
+    private static Dictionary<string, Action<OpGolden>> FindHandlers()
+    {
+        Dictionary<string, Action<OpGolden>> handlers = new(StringComparer.Ordinal);
+        foreach (MethodInfo method in typeof(OpGoldenTests).GetMethods(BindingFlags.Static | BindingFlags.NonPublic))
+        {
+            if (method.GetCustomAttribute<GoldenOpAttribute>() is not { } attribute) continue;
+            foreach (string op in attribute.Ops) handlers.Add(op, method.CreateDelegate<Action<OpGolden>>());
+        }
+
+        return handlers;
+    }
+}
