@@ -1,0 +1,116 @@
+using MiniVlp.Kernels;
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Autograd;
+
+/// <summary>The linear layer, with an activation or a residual folded into the same pass over memory.</summary>
+public static class LinearOps
+{
+    extension(Tensor x)
+    {
+        /// <summary>
+        /// y = x · Wᵀ + b + residual: x [..., in] to y [..., out].
+        /// Gradients: dx = dy · W, dW = dyᵀ · x, db = Σ dy over the rows, dresidual = dy.
+        /// </summary>
+        /// <param name="weight">W, [out, in].</param>
+        /// <param name="bias">b, [out]; absent when null.</param>
+        /// <param name="residual">Added to the result, shaped as it; absent when null.</param>
+        /// <exception cref="ShapeException">The shapes do not fit together.</exception>
+        public Tensor Linear(Tensor weight, Tensor? bias = null, Tensor? residual = null)
+        {
+            Shape output = Check(x, weight, bias);
+            if (residual is not null && residual.Shape != output)
+                throw new ShapeException($"Linear: the residual must have the shape of the result {output}, but it is {residual.Shape}.");
+            return Tape.Add(new LinearFunction(x, weight, bias, residual, output), x, weight, bias, residual);
+        }
+
+        /// <summary>
+        /// y = f(x · Wᵀ + b): x [..., in] to y [..., out], the activation applied while the result is still in the cache.
+        /// With z = x · Wᵀ + b and dz = dy · f′(z): dx = dz · W, dW = dzᵀ · x, db = Σ dz over the rows.
+        /// </summary>
+        /// <typeparam name="TActivation">f.</typeparam>
+        /// <param name="weight">W, [out, in].</param>
+        /// <param name="bias">b, [out]; absent when null.</param>
+        /// <exception cref="ShapeException">The shapes do not fit together.</exception>
+        public Tensor Linear<TActivation>(Tensor weight, Tensor? bias)
+            where TActivation : struct, IUnaryOp
+            => Tape.Add(new ActivatedLinearFunction<TActivation>(x, weight, bias, Check(x, weight, bias)), x, weight, bias);
+    }
+
+    private static Shape Check(Tensor x, Tensor weight, Tensor? bias)
+    {
+        if (weight.Shape.Rank != 2) throw new ShapeException($"Linear: the weight must be [out, in], not {weight.Shape}.");
+        if (x.Shape.Rank == 0 || x.Shape[-1] != weight.Shape[1])
+        {
+            string hint = x.Shape.Rank > 0 && x.Shape[-1] == weight.Shape[0] ? " Is the weight transposed?" : string.Empty;
+            throw new ShapeException($"Linear: the last axis of x must be the second of weight, but x is {x.Shape} and weight is {weight.Shape}.{hint}");
+        }
+
+        if (bias is not null && (bias.Shape.Rank != 1 || bias.Shape[0] != weight.Shape[0]))
+            throw new ShapeException($"Linear: the bias must be [{weight.Shape[0]}] for the weight {weight.Shape}, but it is {bias.Shape}.");
+        return x.Shape.With(-1, weight.Shape[0]);
+    }
+
+    private static MatMulArgs ForwardArgs(Tensor x, Tensor weight)
+        => new(x.Shape.LengthBefore(-1), weight.Shape[0], weight.Shape[1]) { TransposeB = true };
+
+    private static void Backward(Tensor x, Tensor weight, Tensor? bias, DeviceBuffer dz)
+    {
+        IBackend backend = x.Device.Backend;
+        int rows = x.Shape.LengthBefore(-1), outputs = weight.Shape[0], inputs = weight.Shape[1];
+        GradientTarget dx = x.GradientTarget();
+        if (dx.IsNeeded) backend.MatMul(new(rows, inputs, outputs) { Beta = dx.Accumulate ? 1f : 0f }, dz, weight.Buffer, dx.Buffer);
+        GradientTarget dw = weight.GradientTarget();
+        if (dw.IsNeeded) backend.MatMul(new(outputs, inputs, rows) { TransposeA = true, Beta = dw.Accumulate ? 1f : 0f }, dz, x.Buffer, dw.Buffer);
+        if (bias is not null) backend.BiasGradient(dz, outputs, bias.GradientTarget());
+    }
+
+    private sealed class LinearFunction : Function
+    {
+        private readonly Tensor _x;
+        private readonly Tensor _weight;
+        private readonly Tensor? _bias;
+        private readonly Tensor? _residual;
+
+        public LinearFunction(Tensor x, Tensor weight, Tensor? bias, Tensor? residual, Shape output)
+        {
+            (_x, _weight, _bias, _residual) = (x, weight, bias, residual);
+            Output = Allocate(output, x.Device);
+            x.Device.Backend.MatMul(ForwardArgs(x, weight), x.Buffer, weight.Buffer, Output.Buffer, bias?.Buffer ?? default, residual?.Buffer ?? default);
+        }
+
+        public override void Backward(DeviceBuffer outputGradient)
+        {
+            LinearOps.Backward(_x, _weight, _bias, outputGradient);
+            if (_residual is not null) _x.Device.Backend.PassGradient(outputGradient, _residual.GradientTarget());
+        }
+    }
+
+    private sealed class ActivatedLinearFunction<TActivation> : Function
+        where TActivation : struct, IUnaryOp
+    {
+        private readonly Tensor _x;
+        private readonly Tensor _weight;
+        private readonly Tensor? _bias;
+        private readonly Tensor? _preActivation;
+
+        public ActivatedLinearFunction(Tensor x, Tensor weight, Tensor? bias, Shape output)
+        {
+            (_x, _weight, _bias) = (x, weight, bias);
+            Output = Allocate(output, x.Device);
+            if (Tape.IsRecording && (x.NeedsGradient || weight.NeedsGradient || bias is { NeedsGradient: true }))
+                _preActivation = Save(Allocate(output, x.Device));
+            x.Device.Backend.MatMul<TActivation>(
+                ForwardArgs(x, weight), x.Buffer, weight.Buffer, Output.Buffer, bias?.Buffer ?? default, default, _preActivation?.Buffer ?? default);
+        }
+
+        public override void Backward(DeviceBuffer outputGradient)
+        {
+            IBackend backend = _x.Device.Backend;
+            DeviceBuffer dz = backend.Rent(outputGradient.Length);
+            backend.UnaryBackward<TActivation>(_preActivation!.Buffer, Output.Buffer, outputGradient, new GradientTarget(dz, Accumulate: false));
+            LinearOps.Backward(_x, _weight, _bias, dz);
+            backend.Return(dz);
+        }
+    }
+}
