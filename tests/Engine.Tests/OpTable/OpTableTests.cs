@@ -92,7 +92,7 @@ public sealed class OpTableTests
         for (int i = 0; i < expected.Length; i++)
         {
             bool isClose = double.IsFinite(expected[i]) ? Math.Abs(expected[i] - actual[i]) <= tolerance * scale : expected[i].Equals(actual[i]);
-            Assert.True(isClose, $"{what}, element {i}: expected {expected[i]}, actual {actual[i]}");
+            if (!isClose) Assert.Fail($"{what}, element {i}: expected {expected[i]}, actual {actual[i]}");
         }
     }
 
@@ -100,7 +100,10 @@ public sealed class OpTableTests
     {
         Assert.Equal(expected.Length, actual.Length);
         for (int i = 0; i < expected.Length; i++)
-            Assert.True(BitConverter.SingleToInt32Bits(expected[i]) == BitConverter.SingleToInt32Bits(actual[i]), $"{what}, element {i}: {expected[i]} and {actual[i]}");
+        {
+            if (BitConverter.SingleToInt32Bits(expected[i]) != BitConverter.SingleToInt32Bits(actual[i]))
+                Assert.Fail($"{what}, element {i}: {expected[i]} and {actual[i]}");
+        }
     }
 
     private sealed record Result(float[] Output, float[][] Gradients);
