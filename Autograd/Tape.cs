@@ -74,6 +74,7 @@ public sealed class Tape : TensorScope
     public Tensor Retain(Tensor tensor)
     {
         _retained.Add(tensor);
+        tensor.KeepsGradient = true;
         return tensor;
     }
 
@@ -97,6 +98,7 @@ public sealed class Tape : TensorScope
         if (_ranBackward) throw new InvalidOperationException("Backward runs once per tape: its intermediate results are gone. Record a new one.");
         if (!loss.NeedsGradient) throw new InvalidOperationException("Backward: the loss does not depend on any tensor with NeedsGradient that was used while this tape was recording.");
         _ranBackward = true;
+        loss.KeepsGradient = true;
         Tape? recording = _recording;
         _recording = null;
         try

@@ -8,4 +8,6 @@ internal readonly unsafe struct Pointer(float* address)
     public static implicit operator float*(Pointer pointer) => pointer._address;
 
     public static implicit operator Pointer(float* address) => new(address);
+
+    public static float* operator +(Pointer pointer, int elements) => pointer._address + elements;
 }

@@ -204,7 +204,7 @@ public sealed class Tensor : IDisposable
     /// </summary>
     internal bool TryAdoptGradient(Tensor from)
     {
-        if (_gradientIsWritten || !from._gradientIsWritten || !_gradient.IsNull || from._gradient.Length != Shape.Length) return false;
+        if (from.KeepsGradient || _gradientIsWritten || !from._gradientIsWritten || !_gradient.IsNull || from._gradient.Length != Shape.Length) return false;
         _gradient = from._gradient;
         _gradientIsWritten = true;
         from._gradient = default;
@@ -222,6 +222,9 @@ public sealed class Tensor : IDisposable
     }
 
     internal DeviceBuffer GradientBuffer => _gradient;
+
+    /// <summary>Whether the gradient stays with this tensor after its operation ran backward: the loss, and what a tape retains.</summary>
+    internal bool KeepsGradient { get; set; }
 
     internal void ReleaseGradient()
     {

@@ -5,7 +5,7 @@ namespace MiniVlp.Engine.Tests.Goldens;
 
 public sealed partial class OpGoldenTests
 {
-    [GoldenOp("gelu", "gelu_tanh", "quick_gelu", "silu", "sigmoid", "tanh", "log_sigmoid", "softplus", "relu6", "erf")]
+    [GoldenOp("gelu", "gelu_tanh", "quick_gelu", "silu", "sigmoid", "tanh", "log_sigmoid", "softplus", "relu6", "exp", "erf")]
     private static void Activation(OpGolden golden)
     {
         Tensor x = golden["x"];
@@ -20,6 +20,7 @@ public sealed partial class OpGoldenTests
             "log_sigmoid" => x.LogSigmoid(),
             "softplus" => x.Softplus(),
             "relu6" => x.Relu6(),
+            "exp" => (golden.Float("input_scale") * x).Exp(),
             _ => x.Erf(),
         });
     }

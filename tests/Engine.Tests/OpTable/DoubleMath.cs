@@ -1,3 +1,5 @@
+using MiniVlp.Tensors;
+
 namespace MiniVlp.Engine.Tests.OpTable;
 
 /// <summary>Functions that System.Math lacks, in double precision.</summary>
@@ -35,4 +37,14 @@ public static class DoubleMath
     /// <summary>Result of a function applied to each row of <paramref name="width"/> elements.</summary>
     public static double[] Rows(double[] x, int width, Func<double[], double[]> function)
         => width == 0 ? [] : [.. Enumerable.Range(0, x.Length / width).SelectMany(r => function(x[(r * width)..((r + 1) * width)]))];
+
+    /// <summary>Result of a function of the values along one axis, for every place of the other axes.</summary>
+    public static double[] AlongAxis(double[] x, Shape shape, int axis, Func<IEnumerable<double>, double> function)
+    {
+        int outer = shape.LengthBefore(axis), size = shape[axis], inner = shape.LengthAfter(axis);
+        double[] y = new double[outer * inner];
+        for (int o = 0; o < outer; o++)
+            for (int i = 0; i < inner; i++) y[(o * inner) + i] = function(Enumerable.Range(0, size).Select(r => x[(((o * size) + r) * inner) + i]));
+        return y;
+    }
 }

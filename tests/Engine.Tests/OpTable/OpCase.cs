@@ -34,7 +34,7 @@ public sealed record OpCase(string Name, Shape[] Inputs, Func<Tensor[], Tensor> 
     public int GradientSamples { get; init; } = 200;
 
     /// <summary>Step of the central differences.</summary>
-    public double Step { get; init; } = 1e-4;
+    public double Step { get; init; } = 1e-5;
 
     /// <summary>The shown name.</summary>
     public override string ToString() => Name;
