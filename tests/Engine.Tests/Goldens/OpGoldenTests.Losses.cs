@@ -21,6 +21,16 @@ public sealed partial class OpGoldenTests
     [GoldenOp("kl_div")]
     private static void KlDivergence(OpGolden golden) => golden.Expect("y", golden["x"].KlDivergence(golden["target"]));
 
+    [GoldenOp("bce_with_logits", "mse", "l1", "smooth_l1")]
+    private static void PairLoss(OpGolden golden)
+        => golden.Expect("y", golden.Op switch
+        {
+            "bce_with_logits" => golden["x"].BinaryCrossEntropyWithLogits(golden["target"], ReductionOf(golden)),
+            "mse" => golden["x"].MeanSquaredError(golden["target"], ReductionOf(golden)),
+            "l1" => golden["x"].L1(golden["target"], ReductionOf(golden)),
+            _ => golden["x"].SmoothL1(golden["target"], golden.Float("beta"), ReductionOf(golden)),
+        });
+
     private static Reduction ReductionOf(OpGolden golden)
     {
         string name = golden.HasArgument("reduction") ? golden.Argument("reduction").GetString()! : "mean";

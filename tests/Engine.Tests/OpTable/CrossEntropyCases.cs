@@ -44,7 +44,8 @@ public static class CrossEntropyCases
             t => t[0].CrossEntropy(
                 IndexTensor.FromArray(labels, [rows], t[0].Device), -7, labelSmoothing, reduction,
                 weights is null ? null : Tensor.FromArray(weights, [classes], t[0].Device)),
-            x => Reference(x[0], classes, Hard(labels, classes, labelSmoothing), labels, weights, reduction)) { GradientSamples = 60 });
+            x => Reference(x[0], classes, Hard(labels, classes, labelSmoothing), labels, weights, reduction))
+        { GradientSamples = 60 });
     }
 
     private static IEnumerable<OpCase> Soft(string name, int rows, int classes, float labelSmoothing, bool weighted)
@@ -56,7 +57,8 @@ public static class CrossEntropyCases
             [[rows, classes]],
             t => t[0].CrossEntropy(
                 Constant(t[0], rows, classes), labelSmoothing, reduction, weights is null ? null : Tensor.FromArray(weights, [classes], t[0].Device)),
-            x => Reference(x[0], classes, targets, null, weights, reduction)) { GradientSamples = 60 });
+            x => Reference(x[0], classes, targets, null, weights, reduction))
+        { GradientSamples = 60 });
     }
 
     private static float[] Weights(int classes) => [.. Enumerable.Range(0, classes).Select(c => 0.5f + (c % 4 * 0.25f))];
