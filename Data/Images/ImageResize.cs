@@ -2,11 +2,12 @@ namespace MiniVlp.Data.Images;
 
 /// <summary>
 /// Resizing, cropping and grey conversion of 8-bit pictures, bit for bit as PIL does it: fixed-point weights with 22 fractional bits,
-/// columns first and then rows, each pass rounded and clipped to a byte, the filter stretched when shrinking (antialiasing).
+/// two passes, each rounded and clipped to a byte, the filter stretched when shrinking (antialiasing).
 /// </summary>
 /// <remarks>
-/// A model sees the pixels its training pipeline saw only if this step agrees exactly. Pillow versions differ when the width grows while
-/// the height shrinks (the latest filters rows first there); this is the order of all earlier ones.
+/// A model sees the pixels its training pipeline saw only if this step agrees exactly. Columns come first, then rows; but, as in
+/// Pillow 13, rows come first when the height loses more than twice the pixels that the width loses. Earlier versions of Pillow knew no
+/// such exception; there the two differ by a few grey levels in some pixels.
 /// </remarks>
 public static class ImageResize
 {

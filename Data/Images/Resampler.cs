@@ -5,7 +5,7 @@ using System.Runtime.Intrinsics;
 namespace MiniVlp.Data.Images;
 
 /// <summary>
-/// The two passes behind <see cref="ImageResize"/>: columns, then rows, each rounded and clipped to a byte, as PIL does it. A pass that
+/// The two passes behind <see cref="ImageResize"/>, columns and rows, each rounded and clipped to a byte, as PIL does it. A pass that
 /// would change nothing is left out. Only a window of the result is computed, so a crop costs nothing for what it throws away.
 /// </summary>
 internal readonly ref struct Resampler
@@ -38,59 +38,76 @@ internal readonly ref struct Resampler
             return result;
         }
 
-        bool horizontal = newWidth != _width || box.Left != 0 || box.Right != _width;
-        bool vertical = newHeight != _height || box.Top != 0 || box.Bottom != _height;
-        ResampleWeights? rowWeights = vertical
+        ResampleWeights? columns = newWidth != _width || box.Left != 0 || box.Right != _width
+            ? ResampleWeights.Create(filter, _width, newWidth, box.Left, box.Right, window.X, window.Width)
+            : null;
+        ResampleWeights? rows = newHeight != _height || box.Top != 0 || box.Bottom != _height
             ? ResampleWeights.Create(filter, _height, newHeight, box.Top, box.Bottom, window.Y, window.Height)
             : null;
-        int firstRow = rowWeights?.InputStart ?? window.Y;
-        int rows = (rowWeights?.InputEnd ?? window.Y + window.Height) - firstRow;
 
-        // The rows that the second pass reads, at the window's columns.
-        ReadOnlySpan<byte> columns = _pixels[((firstRow * _stride) + (horizontal ? 0 : window.X * _channels))..];
-        int columnsStride = _stride;
-        if (horizontal)
+        // The part of the input that the result depends on.
+        int x = columns?.InputStart ?? window.X;
+        int y = rows?.InputStart ?? window.Y;
+        int width = (columns?.InputEnd ?? window.X + window.Width) - x;
+        int height = (rows?.InputEnd ?? window.Y + window.Height) - y;
+        ReadOnlySpan<byte> input = _pixels[((y * _stride) + (x * _channels))..];
+        int length = window.Width * _channels;
+
+        if (columns is null && rows is null)
         {
-            ResampleWeights columnWeights = ResampleWeights.Create(filter, _width, newWidth, box.Left, box.Right, window.X, window.Width);
-            columnsStride = window.Width * _channels;
-            long size = (long)rows * columnsStride;
-            if (size > Array.MaxLength)
+            for (int i = 0; i < window.Height; i++)
             {
-                throw new ArgumentOutOfRangeException(
-                    nameof(newWidth), newWidth, $"Widening {rows} rows before shrinking them takes {size} bytes, more than one array holds.");
+                input.Slice(i * _stride, length).CopyTo(result.AsSpan(i * length));
             }
-
-            byte[] resized = rowWeights is null ? result : new byte[size];
-            ResizeColumns(columns, rows, columnWeights, resized);
-            columns = resized;
         }
-
-        if (rowWeights is not null)
+        else if (rows is null)
         {
-            ResizeRows(columns, columnsStride, firstRow, rowWeights, result, window.Width * _channels);
+            ResizeColumns(input, _stride, width, height, columns!, result);
         }
-        else if (!horizontal)
+        else if (columns is null)
         {
-            int length = window.Width * _channels;
-            for (int y = 0; y < window.Height; y++)
-            {
-                columns.Slice(y * columnsStride, length).CopyTo(result.AsSpan(y * length));
-            }
+            ResizeRows(input, _stride, length, rows, result);
+        }
+        else if (RowsFirst(newWidth, newHeight))
+        {
+            byte[] resized = Between(width, window.Height);
+            ResizeRows(input, _stride, width * _channels, rows, resized);
+            ResizeColumns(resized, width * _channels, width, window.Height, columns, result);
+        }
+        else
+        {
+            byte[] resized = Between(window.Width, height);
+            ResizeColumns(input, _stride, width, height, columns, resized);
+            ResizeRows(resized, length, length, rows, result);
         }
 
         return result;
     }
 
-    private void ResizeColumns(ReadOnlySpan<byte> source, int rows, ResampleWeights weights, Span<byte> destination)
+    /// <summary>Pillow 13 takes rows first when the height loses more than twice the pixels that the width loses; until 12 it never did.</summary>
+    private bool RowsFirst(int newWidth, int newHeight)
     {
-        int length = _width * _channels;
+        return newHeight < _height && (long)_height - newHeight > 2 * ((long)_width - newWidth);
+    }
+
+    private byte[] Between(int width, int height)
+    {
+        long size = (long)width * height * _channels;
+        return size <= Array.MaxLength
+            ? new byte[size]
+            : throw new ArgumentOutOfRangeException(nameof(width), $"{width}x{height}", "The picture between the two passes would not fit in one array.");
+    }
+
+    private void ResizeColumns(ReadOnlySpan<byte> source, int stride, int width, int height, ResampleWeights weights, Span<byte> destination)
+    {
+        int length = width * _channels;
 
         // One byte more than a row, so that the last pixel can be loaded as four bytes too.
         byte[] row = new byte[length + 1];
         int newLength = weights.First.Length * _channels;
-        for (int y = 0; y < rows; y++)
+        for (int y = 0; y < height; y++)
         {
-            source.Slice(y * _stride, length).CopyTo(row);
+            source.Slice(y * stride, length).CopyTo(row);
             Span<byte> output = destination.Slice(y * newLength, newLength);
             if (_channels == 3)
             {
@@ -110,7 +127,7 @@ internal readonly ref struct Resampler
         {
             ReadOnlySpan<int> values = weights.Of(x);
             Vector128<int> sum = Vector128.Create(Half);
-            ReadOnlySpan<byte> input = row.Slice(first[x] * 3, (values.Length * 3) + 1);
+            ReadOnlySpan<byte> input = row.Slice((first[x] - weights.InputStart) * 3, (values.Length * 3) + 1);
             ref byte pixel = ref MemoryMarshal.GetReference(input);
             for (int t = 0; t < values.Length; t++)
             {
@@ -135,7 +152,7 @@ internal readonly ref struct Resampler
             for (int c = 0; c < _channels; c++)
             {
                 int sum = Half;
-                int offset = (weights.First[x] * _channels) + c;
+                int offset = ((weights.First[x] - weights.InputStart) * _channels) + c;
                 for (int t = 0; t < values.Length; t++, offset += _channels)
                 {
                     sum += row[offset] * values[t];
@@ -146,13 +163,12 @@ internal readonly ref struct Resampler
         }
     }
 
-    private static void ResizeRows(
-        ReadOnlySpan<byte> source, int stride, int firstRow, ResampleWeights weights, Span<byte> destination, int length)
+    private static void ResizeRows(ReadOnlySpan<byte> source, int stride, int length, ResampleWeights weights, Span<byte> destination)
     {
         for (int y = 0; y < weights.First.Length; y++)
         {
             ReadOnlySpan<int> values = weights.Of(y);
-            ReadOnlySpan<byte> rows = source[((weights.First[y] - firstRow) * stride)..];
+            ReadOnlySpan<byte> rows = source[((weights.First[y] - weights.InputStart) * stride)..];
             Span<byte> output = destination.Slice(y * length, length);
             int x = 0;
             for (; x <= length - Vector128<byte>.Count; x += Vector128<byte>.Count)
