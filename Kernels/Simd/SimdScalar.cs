@@ -61,7 +61,13 @@ public readonly unsafe record struct SimdScalar(float Value) : ISimd<SimdScalar>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static SimdScalar ScaleByPowerOf2(SimdScalar a, SimdScalar n) => new(MathF.ScaleB(a.Value, (int)n.Value));
+    public static SimdScalar ScaleByPowerOf2(SimdScalar a, SimdScalar n)
+    {
+        int exponent = (int)n.Value, half = exponent >> 1;
+        float first = BitConverter.Int32BitsToSingle((half + 127) << 23);
+        float second = BitConverter.Int32BitsToSingle((exponent - half + 127) << 23);
+        return new(a.Value * first * second);
+    }
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,0 +1,119 @@
+using MiniVlp.Kernels;
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Autograd;
+
+/// <summary>Normalisations along the last axis.</summary>
+public static class NormOps
+{
+    extension(Tensor x)
+    {
+        /// <summary>y = (x - mean) / √(variance + ε) · weight + bias along the last axis (Ba et al., arXiv:1607.06450).</summary>
+        /// <param name="weight">[width], or null for ones.</param>
+        /// <param name="bias">[width], or null for zeros.</param>
+        /// <param name="epsilon">ε, added to the (biased) variance.</param>
+        /// <exception cref="ShapeException">Weight or bias is not [width].</exception>
+        public Tensor LayerNorm(Tensor? weight = null, Tensor? bias = null, float epsilon = 1e-5f)
+        {
+            RequireWidth("LayerNorm", x, weight, "weight");
+            RequireWidth("LayerNorm", x, bias, "bias");
+            return Tape.Add(new LayerNormFunction(x, weight, bias, epsilon), x, weight, bias);
+        }
+
+        /// <summary>y = x / √(mean of x² + ε) · weight along the last axis (Zhang and Sennrich, arXiv:1910.07467).</summary>
+        /// <param name="weight">[width], or null for ones.</param>
+        /// <param name="epsilon">ε, added to the mean square.</param>
+        /// <exception cref="ShapeException">The weight is not [width].</exception>
+        public Tensor RmsNorm(Tensor? weight = null, float epsilon = 1e-6f)
+        {
+            RequireWidth("RmsNorm", x, weight, "weight");
+            return Tape.Add(new RmsNormFunction(x, weight, epsilon), x, weight);
+        }
+
+        /// <summary>y = x / max(‖x‖, ε) along the last axis.</summary>
+        /// <param name="epsilon">ε, the smallest norm that is divided by.</param>
+        public Tensor L2Normalize(float epsilon = 1e-12f)
+        {
+            RequireWidth("L2Normalize", x, null, string.Empty);
+            return Tape.Add(new L2NormalizeFunction(x, epsilon), x);
+        }
+    }
+
+    private static void RequireWidth(string operation, Tensor x, Tensor? vector, string name)
+    {
+        if (x.Shape.Rank == 0) throw new ShapeException($"{operation}: x needs at least one axis, but it is a scalar.");
+        if (vector is null) return;
+        if (vector.Shape != [x.Shape[-1]]) throw new ShapeException($"{operation}: {name} must be [{x.Shape[-1]}], the last axis of x {x.Shape}, but it is {vector.Shape}.");
+        BroadcastPlan.RequireSameDevice(operation, x, vector);
+    }
+
+    private static int Rows(Tensor x) => x.Shape.LengthBefore(-1);
+
+    private sealed class LayerNormFunction : Function
+    {
+        private readonly Tensor _x;
+        private readonly Tensor? _weight;
+        private readonly Tensor? _bias;
+        private readonly Tensor _statistics;
+
+        public LayerNormFunction(Tensor x, Tensor? weight, Tensor? bias, float epsilon)
+        {
+            _x = x;
+            _weight = weight;
+            _bias = bias;
+            _statistics = Save(Allocate([Rows(x), 2], x.Device));
+            Output = Allocate(x.Shape, x.Device);
+            x.Device.Backend.LayerNorm(
+                x.Buffer, weight?.Buffer ?? default, bias?.Buffer ?? default, epsilon, x.Shape[-1], Output.Buffer, _statistics.Buffer);
+        }
+
+        public override void Backward(DeviceBuffer outputGradient)
+        {
+            GradientTarget x = _x.GradientTarget(), weight = _weight?.GradientTarget() ?? default;
+            _x.Device.Backend.LayerNormBackward(
+                _x.Buffer, _weight?.Buffer ?? default, _statistics.Buffer, outputGradient, _x.Shape[-1], x, weight, _bias?.GradientTarget() ?? default);
+        }
+    }
+
+    private sealed class RmsNormFunction : Function
+    {
+        private readonly Tensor _x;
+        private readonly Tensor? _weight;
+        private readonly Tensor _statistics;
+
+        public RmsNormFunction(Tensor x, Tensor? weight, float epsilon)
+        {
+            _x = x;
+            _weight = weight;
+            _statistics = Save(Allocate([Rows(x), 2], x.Device));
+            Output = Allocate(x.Shape, x.Device);
+            x.Device.Backend.RmsNorm(x.Buffer, weight?.Buffer ?? default, epsilon, x.Shape[-1], Output.Buffer, _statistics.Buffer);
+        }
+
+        public override void Backward(DeviceBuffer outputGradient)
+        {
+            GradientTarget x = _x.GradientTarget();
+            _x.Device.Backend.RmsNormBackward(
+                _x.Buffer, _weight?.Buffer ?? default, _statistics.Buffer, outputGradient, _x.Shape[-1], x, _weight?.GradientTarget() ?? default);
+        }
+    }
+
+    private sealed class L2NormalizeFunction : Function
+    {
+        private readonly Tensor _x;
+        private readonly float _epsilon;
+        private readonly Tensor _norms;
+
+        public L2NormalizeFunction(Tensor x, float epsilon)
+        {
+            _x = x;
+            _epsilon = epsilon;
+            _norms = Save(Allocate([Rows(x)], x.Device));
+            Output = Allocate(x.Shape, x.Device);
+            x.Device.Backend.L2Normalize(x.Buffer, epsilon, x.Shape[-1], Output.Buffer, _norms.Buffer);
+        }
+
+        public override void Backward(DeviceBuffer outputGradient)
+            => _x.Device.Backend.L2NormalizeBackward(Output.Buffer, _norms.Buffer, outputGradient, _epsilon, _x.Shape[-1], _x.GradientTarget());
+    }
+}
