@@ -1,3 +1,5 @@
+using MiniVlp.Data.Images;
+
 namespace MiniVlp.Data.Datasets;
 
 /// <summary>Pictures with captions, addressed by index; every member may be called from several threads at once.</summary>
@@ -13,10 +15,14 @@ public interface IImageTextDataset
     /// <param name="index">Index in [0, <see cref="Count"/>).</param>
     /// <exception cref="ArgumentOutOfRangeException">The index is outside the data set.</exception>
     /// <exception cref="InvalidDataException">The sample is damaged; the message names file, member and field.</exception>
+    /// <exception cref="ImageFormatException">The picture is damaged or over a limit; the message names file and member.</exception>
+    /// <exception cref="IOException">A file cannot be read or is no longer there.</exception>
     ImageTextSample Get(int index);
 
     /// <summary>The caption of one sample, without decoding its picture.</summary>
     /// <param name="index">Index in [0, <see cref="Count"/>).</param>
     /// <exception cref="ArgumentOutOfRangeException">The index is outside the data set.</exception>
+    /// <exception cref="InvalidDataException">The caption is damaged; the message names file, member and field.</exception>
+    /// <exception cref="IOException">A file cannot be read or is no longer there.</exception>
     string GetCaption(int index);
 }

@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using MiniVlp.Data.Datasets;
+using MiniVlp.Tensors;
 
 namespace MiniVlp.Data.Text;
 
