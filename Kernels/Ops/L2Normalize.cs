@@ -40,7 +40,7 @@ public sealed unsafe partial class CpuBackend
             for (int row = first; row < last; row++)
             {
                 float* x = X + (row * Width), y = Y + (row * Width);
-                float norm = MathF.Sqrt(RowMath.SumOfSquares<V>(x, 0f, Width)), factor = 1f / MathF.Max(norm, Epsilon);
+                float norm = MathF.Sqrt(RowSums.SumOfSquares<V>(x, 0f, Width)), factor = 1f / MathF.Max(norm, Epsilon);
                 *(Norms + row) = norm;
                 V factors = V.Create(factor);
                 int i = 0;
@@ -62,7 +62,7 @@ public sealed unsafe partial class CpuBackend
             {
                 float* y = Y + (row * Width), dy = DY + (row * Width), dx = DX + (row * Width);
                 float norm = *(Norms + row), factor = 1f / MathF.Max(norm, Epsilon);
-                float projection = norm > Epsilon ? RowMath.Dot<V>(y, dy, Width) : 0f;
+                float projection = norm > Epsilon ? RowSums.Dot<V>(y, dy, Width) : 0f;
                 V factors = V.Create(factor), projections = V.Create(projection);
                 int i = 0;
                 for (; i <= Width - V.Width; i += V.Width)

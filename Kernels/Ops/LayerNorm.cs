@@ -91,12 +91,12 @@ public sealed unsafe partial class CpuBackend
                 float mean = 0f;
                 if (IsCentered)
                 {
-                    mean = RowMath.Sum<V>(x, Width) / Width;
+                    mean = RowSums.Sum<V>(x, Width) / Width;
                     // What rounding left in the mean, so that constant rows come out as exactly the bias.
-                    mean += RowMath.SumOfDifferences<V>(x, mean, Width) / Width;
+                    mean += RowSums.SumOfDifferences<V>(x, mean, Width) / Width;
                 }
 
-                float scale = 1f / MathF.Sqrt((RowMath.SumOfSquares<V>(x, mean, Width) / Width) + Epsilon);
+                float scale = 1f / MathF.Sqrt((RowSums.SumOfSquares<V>(x, mean, Width) / Width) + Epsilon);
                 statistics[0] = mean;
                 statistics[1] = scale;
                 Write<V>(x, y, mean, scale);

@@ -83,14 +83,14 @@ public sealed unsafe partial class CpuBackend
             for (int row = first; row < last; row++)
             {
                 float* x = X + (row * Width);
-                float max = RowMath.Max<V>(x, Width);
+                float max = RowSums.Max<V>(x, Width);
                 if (Kind == SoftmaxKind.Softmax)
                 {
                     Normalize<V>(x, Y + (row * Width), max);
                     continue;
                 }
 
-                float logSum = max + MathF.Log(RowMath.SumOfExponentials<V>(x, max, Width));
+                float logSum = max + MathF.Log(RowSums.SumOfExponentials<V>(x, max, Width));
                 if (Kind == SoftmaxKind.LogSum) *(Y + row) = float.IsNegativeInfinity(max) ? max : logSum;
                 else Subtract<V>(x, Y + (row * Width), max, logSum - max);
             }
@@ -147,8 +147,8 @@ public sealed unsafe partial class CpuBackend
                 }
 
                 float* y = Y + (row * Width), dy = DY + (row * Width);
-                if (Kind == SoftmaxKind.Log) WriteExponentials<V>(y, 0f, -RowMath.Sum<V>(dy, Width), dy, dx);
-                else WriteProducts<V>(y, dy, RowMath.Dot<V>(y, dy, Width), dx);
+                if (Kind == SoftmaxKind.Log) WriteExponentials<V>(y, 0f, -RowSums.Sum<V>(dy, Width), dy, dx);
+                else WriteProducts<V>(y, dy, RowSums.Dot<V>(y, dy, Width), dx);
             }
         }
 

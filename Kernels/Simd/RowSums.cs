@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace MiniVlp.Kernels.Simd;
 
 /// <summary>Sums and maxima over neighbouring floats, four vectors at a time, in an order that is fixed for the tier.</summary>
-internal static unsafe class RowMath
+internal static unsafe class RowSums
 {
     /// <summary>Σ x.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
