@@ -74,4 +74,13 @@ public unsafe interface ISimd<TSelf> :
 
     /// <summary>Largest element.</summary>
     static abstract float MaxElement(TSelf a);
+
+    /// <summary>Writes the sums over the elements of four vectors, one behind the other.</summary>
+    static abstract void StoreSums(TSelf a, TSelf b, TSelf c, TSelf d, float* destination);
+
+    /// <summary>
+    /// Transposes a block of <see cref="Width"/> columns: destination[j · destinationStride + i] = source[i · sourceStride + j]. Rows from
+    /// <paramref name="rows"/> on count as zero and are not read. Width rows of Width floats are written, in ascending order.
+    /// </summary>
+    static abstract void Transpose(float* source, long sourceStride, int rows, float* destination, long destinationStride);
 }

@@ -1,5 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
 
 namespace MiniVlp.Kernels.Simd;
 
@@ -26,16 +28,25 @@ public readonly unsafe record struct Simd128(Vector128<float> Value) : ISimd<Sim
     public static void Store(Simd128 value, float* destination) => value.Value.Store(destination);
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 LoadPartial(float* source, int count)
     {
+        if (Avx.IsSupported) return new(Avx.MaskLoad(source, FirstLanes(count)));
         float* elements = stackalloc float[Vector128<float>.Count];
         for (int i = 0; i < Vector128<float>.Count; i++) elements[i] = i < count ? source[i] : 0f;
         return Load(elements);
     }
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StorePartial(Simd128 value, float* destination, int count)
     {
+        if (Avx.IsSupported)
+        {
+            Avx.MaskStore(destination, FirstLanes(count), value.Value);
+            return;
+        }
+
         float* elements = stackalloc float[Vector128<float>.Count];
         value.Value.Store(elements);
         for (int i = 0; i < count; i++) destination[i] = elements[i];
@@ -130,4 +141,50 @@ public readonly unsafe record struct Simd128(Vector128<float> Value) : ISimd<Sim
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 operator -(Simd128 value) => new(-value.Value);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreSums(Simd128 a, Simd128 b, Simd128 c, Simd128 d, float* destination)
+    {
+        Vector128<float> r0 = a.Value, r1 = b.Value, r2 = c.Value, r3 = d.Value;
+        TransposeLane(ref r0, ref r1, ref r2, ref r3);
+        (r0 + r1 + (r2 + r3)).Store(destination);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Transpose(float* source, long sourceStride, int rows, float* destination, long destinationStride)
+    {
+        Vector128<float> r0 = rows > 0 ? Vector128.Load(source) : Vector128<float>.Zero;
+        Vector128<float> r1 = rows > 1 ? Vector128.Load(source + sourceStride) : Vector128<float>.Zero;
+        Vector128<float> r2 = rows > 2 ? Vector128.Load(source + (2 * sourceStride)) : Vector128<float>.Zero;
+        Vector128<float> r3 = rows > 3 ? Vector128.Load(source + (3 * sourceStride)) : Vector128<float>.Zero;
+        TransposeLane(ref r0, ref r1, ref r2, ref r3);
+        r0.Store(destination);
+        r1.Store(destination + destinationStride);
+        r2.Store(destination + (2 * destinationStride));
+        r3.Store(destination + (3 * destinationStride));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void TransposeLane(ref Vector128<float> r0, ref Vector128<float> r1, ref Vector128<float> r2, ref Vector128<float> r3)
+    {
+        Vector128<float> low01 = Interleave(r0, r1, high: false), high01 = Interleave(r0, r1, high: true);
+        Vector128<float> low23 = Interleave(r2, r3, high: false), high23 = Interleave(r2, r3, high: true);
+        r0 = Vector128.Create(low01.GetLower(), low23.GetLower());
+        r1 = Vector128.Create(low01.GetUpper(), low23.GetUpper());
+        r2 = Vector128.Create(high01.GetLower(), high23.GetLower());
+        r3 = Vector128.Create(high01.GetUpper(), high23.GetUpper());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Interleave(Vector128<float> a, Vector128<float> b, bool high)
+    {
+        if (Sse.IsSupported) return high ? Sse.UnpackHigh(a, b) : Sse.UnpackLow(a, b);
+        if (AdvSimd.Arm64.IsSupported) return high ? AdvSimd.Arm64.ZipHigh(a, b) : AdvSimd.Arm64.ZipLow(a, b);
+        return high ? Vector128.Create(a[2], b[2], a[3], b[3]) : Vector128.Create(a[0], b[0], a[1], b[1]);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> FirstLanes(int count) => Vector128.LessThan(Vector128<int>.Indices, Vector128.Create(count)).AsSingle();
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace MiniVlp.Kernels.Simd;
 
@@ -26,20 +27,12 @@ public readonly unsafe record struct Simd256(Vector256<float> Value) : ISimd<Sim
     public static void Store(Simd256 value, float* destination) => value.Value.Store(destination);
 
     /// <inheritdoc/>
-    public static Simd256 LoadPartial(float* source, int count)
-    {
-        float* elements = stackalloc float[Vector256<float>.Count];
-        for (int i = 0; i < Vector256<float>.Count; i++) elements[i] = i < count ? source[i] : 0f;
-        return Load(elements);
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 LoadPartial(float* source, int count) => new(Avx.MaskLoad(source, FirstLanes(count)));
 
     /// <inheritdoc/>
-    public static void StorePartial(Simd256 value, float* destination, int count)
-    {
-        float* elements = stackalloc float[Vector256<float>.Count];
-        value.Value.Store(elements);
-        for (int i = 0; i < count; i++) destination[i] = elements[i];
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StorePartial(Simd256 value, float* destination, int count) => Avx.MaskStore(destination, FirstLanes(count), value.Value);
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -129,4 +122,49 @@ public readonly unsafe record struct Simd256(Vector256<float> Value) : ISimd<Sim
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 operator -(Simd256 value) => new(-value.Value);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreSums(Simd256 a, Simd256 b, Simd256 c, Simd256 d, float* destination)
+    {
+        Vector256<float> sums = Avx.HorizontalAdd(Avx.HorizontalAdd(a.Value, b.Value), Avx.HorizontalAdd(c.Value, d.Value));
+        (sums.GetLower() + sums.GetUpper()).Store(destination);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Transpose(float* source, long sourceStride, int rows, float* destination, long destinationStride)
+    {
+        // Four rows at a time become columns inside each 128-bit lane; then the lanes are exchanged.
+        const byte Lower = 0x20, Upper = 0x31;
+        TransposeLanes(source, sourceStride, rows, out Vector256<float> a0, out Vector256<float> a1, out Vector256<float> a2, out Vector256<float> a3);
+        TransposeLanes(source + (4 * sourceStride), sourceStride, rows - 4, out Vector256<float> b0, out Vector256<float> b1, out Vector256<float> b2, out Vector256<float> b3);
+        Avx.Permute2x128(a0, b0, Lower).Store(destination);
+        Avx.Permute2x128(a1, b1, Lower).Store(destination + destinationStride);
+        Avx.Permute2x128(a2, b2, Lower).Store(destination + (2 * destinationStride));
+        Avx.Permute2x128(a3, b3, Lower).Store(destination + (3 * destinationStride));
+        Avx.Permute2x128(a0, b0, Upper).Store(destination + (4 * destinationStride));
+        Avx.Permute2x128(a1, b1, Upper).Store(destination + (5 * destinationStride));
+        Avx.Permute2x128(a2, b2, Upper).Store(destination + (6 * destinationStride));
+        Avx.Permute2x128(a3, b3, Upper).Store(destination + (7 * destinationStride));
+    }
+
+    /// <summary>cₙ holds, in lane l, column 4 l + n of four rows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void TransposeLanes(float* source, long stride, int rows, out Vector256<float> c0, out Vector256<float> c1, out Vector256<float> c2, out Vector256<float> c3)
+    {
+        Vector256<float> r0 = rows > 0 ? Vector256.Load(source) : Vector256<float>.Zero;
+        Vector256<float> r1 = rows > 1 ? Vector256.Load(source + stride) : Vector256<float>.Zero;
+        Vector256<float> r2 = rows > 2 ? Vector256.Load(source + (2 * stride)) : Vector256<float>.Zero;
+        Vector256<float> r3 = rows > 3 ? Vector256.Load(source + (3 * stride)) : Vector256<float>.Zero;
+        Vector256<double> low01 = Avx.UnpackLow(r0, r1).AsDouble(), high01 = Avx.UnpackHigh(r0, r1).AsDouble();
+        Vector256<double> low23 = Avx.UnpackLow(r2, r3).AsDouble(), high23 = Avx.UnpackHigh(r2, r3).AsDouble();
+        c0 = Avx.UnpackLow(low01, low23).AsSingle();
+        c1 = Avx.UnpackHigh(low01, low23).AsSingle();
+        c2 = Avx.UnpackLow(high01, high23).AsSingle();
+        c3 = Avx.UnpackHigh(high01, high23).AsSingle();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> FirstLanes(int count) => Vector256.LessThan(Vector256<int>.Indices, Vector256.Create(count)).AsSingle();
 }

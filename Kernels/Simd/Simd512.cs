@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace MiniVlp.Kernels.Simd;
 
@@ -26,20 +27,12 @@ public readonly unsafe record struct Simd512(Vector512<float> Value) : ISimd<Sim
     public static void Store(Simd512 value, float* destination) => value.Value.Store(destination);
 
     /// <inheritdoc/>
-    public static Simd512 LoadPartial(float* source, int count)
-    {
-        float* elements = stackalloc float[Vector512<float>.Count];
-        for (int i = 0; i < Vector512<float>.Count; i++) elements[i] = i < count ? source[i] : 0f;
-        return Load(elements);
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 LoadPartial(float* source, int count) => new(Avx512F.MaskLoad(source, FirstLanes(count), Vector512<float>.Zero));
 
     /// <inheritdoc/>
-    public static void StorePartial(Simd512 value, float* destination, int count)
-    {
-        float* elements = stackalloc float[Vector512<float>.Count];
-        value.Value.Store(elements);
-        for (int i = 0; i < count; i++) destination[i] = elements[i];
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StorePartial(Simd512 value, float* destination, int count) => Avx512F.MaskStore(destination, FirstLanes(count), value.Value);
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -129,4 +122,75 @@ public readonly unsafe record struct Simd512(Vector512<float> Value) : ISimd<Sim
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 operator -(Simd512 value) => new(-value.Value);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreSums(Simd512 a, Simd512 b, Simd512 c, Simd512 d, float* destination)
+    {
+        Vector512<float> ab = Avx512F.UnpackLow(a.Value, b.Value) + Avx512F.UnpackHigh(a.Value, b.Value);
+        Vector512<float> cd = Avx512F.UnpackLow(c.Value, d.Value) + Avx512F.UnpackHigh(c.Value, d.Value);
+        Vector512<float> sums = Avx512F.UnpackLow(ab.AsDouble(), cd.AsDouble()).AsSingle() + Avx512F.UnpackHigh(ab.AsDouble(), cd.AsDouble()).AsSingle();
+        Vector256<float> half = sums.GetLower() + sums.GetUpper();
+        (half.GetLower() + half.GetUpper()).Store(destination);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Transpose(float* source, long sourceStride, int rows, float* destination, long destinationStride)
+    {
+        // Four rows at a time become columns inside each 128-bit lane; then the lanes are transposed.
+        TransposeLanes(source, sourceStride, rows, out Vector512<float> a0, out Vector512<float> a1, out Vector512<float> a2, out Vector512<float> a3);
+        TransposeLanes(source + (4 * sourceStride), sourceStride, rows - 4, out Vector512<float> b0, out Vector512<float> b1, out Vector512<float> b2, out Vector512<float> b3);
+        TransposeLanes(source + (8 * sourceStride), sourceStride, rows - 8, out Vector512<float> c0, out Vector512<float> c1, out Vector512<float> c2, out Vector512<float> c3);
+        TransposeLanes(source + (12 * sourceStride), sourceStride, rows - 12, out Vector512<float> d0, out Vector512<float> d1, out Vector512<float> d2, out Vector512<float> d3);
+        Gather(ref a0, ref b0, ref c0, ref d0);
+        Gather(ref a1, ref b1, ref c1, ref d1);
+        Gather(ref a2, ref b2, ref c2, ref d2);
+        Gather(ref a3, ref b3, ref c3, ref d3);
+        StoreFour(a0, a1, a2, a3, destination, destinationStride);
+        StoreFour(b0, b1, b2, b3, destination + (4 * destinationStride), destinationStride);
+        StoreFour(c0, c1, c2, c3, destination + (8 * destinationStride), destinationStride);
+        StoreFour(d0, d1, d2, d3, destination + (12 * destinationStride), destinationStride);
+    }
+
+    /// <summary>cₙ holds, in lane l, column 4 l + n of four rows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void TransposeLanes(float* source, long stride, int rows, out Vector512<float> c0, out Vector512<float> c1, out Vector512<float> c2, out Vector512<float> c3)
+    {
+        Vector512<float> r0 = rows > 0 ? Vector512.Load(source) : Vector512<float>.Zero;
+        Vector512<float> r1 = rows > 1 ? Vector512.Load(source + stride) : Vector512<float>.Zero;
+        Vector512<float> r2 = rows > 2 ? Vector512.Load(source + (2 * stride)) : Vector512<float>.Zero;
+        Vector512<float> r3 = rows > 3 ? Vector512.Load(source + (3 * stride)) : Vector512<float>.Zero;
+        Vector512<double> low01 = Avx512F.UnpackLow(r0, r1).AsDouble(), high01 = Avx512F.UnpackHigh(r0, r1).AsDouble();
+        Vector512<double> low23 = Avx512F.UnpackLow(r2, r3).AsDouble(), high23 = Avx512F.UnpackHigh(r2, r3).AsDouble();
+        c0 = Avx512F.UnpackLow(low01, low23).AsSingle();
+        c1 = Avx512F.UnpackHigh(low01, low23).AsSingle();
+        c2 = Avx512F.UnpackLow(high01, high23).AsSingle();
+        c3 = Avx512F.UnpackHigh(high01, high23).AsSingle();
+    }
+
+    /// <summary>Lane l of operand n becomes lane n of operand l.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Gather(ref Vector512<float> a, ref Vector512<float> b, ref Vector512<float> c, ref Vector512<float> d)
+    {
+        const byte Even = 0b10_00_10_00, Odd = 0b11_01_11_01;
+        Vector512<float> evenAB = Avx512F.Shuffle4x128(a, b, Even), oddAB = Avx512F.Shuffle4x128(a, b, Odd);
+        Vector512<float> evenCD = Avx512F.Shuffle4x128(c, d, Even), oddCD = Avx512F.Shuffle4x128(c, d, Odd);
+        a = Avx512F.Shuffle4x128(evenAB, evenCD, Even);
+        b = Avx512F.Shuffle4x128(oddAB, oddCD, Even);
+        c = Avx512F.Shuffle4x128(evenAB, evenCD, Odd);
+        d = Avx512F.Shuffle4x128(oddAB, oddCD, Odd);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StoreFour(Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d, float* destination, long stride)
+    {
+        a.Store(destination);
+        b.Store(destination + stride);
+        c.Store(destination + (2 * stride));
+        d.Store(destination + (3 * stride));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> FirstLanes(int count) => Vector512.LessThan(Vector512<int>.Indices, Vector512.Create(count)).AsSingle();
 }

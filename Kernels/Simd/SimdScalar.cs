@@ -118,5 +118,20 @@ public readonly unsafe record struct SimdScalar(float Value) : ISimd<SimdScalar>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static SimdScalar operator -(SimdScalar value) => new(-value.Value);
 
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreSums(SimdScalar a, SimdScalar b, SimdScalar c, SimdScalar d, float* destination)
+    {
+        destination[0] = a.Value;
+        destination[1] = b.Value;
+        destination[2] = c.Value;
+        destination[3] = d.Value;
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Transpose(float* source, long sourceStride, int rows, float* destination, long destinationStride)
+        => *destination = rows > 0 ? *source : 0f;
+
     private static SimdScalar Mask(bool set) => new(BitConverter.Int32BitsToSingle(set ? -1 : 0));
 }

@@ -4,47 +4,96 @@ using MiniVlp.Kernels.Simd;
 namespace MiniVlp.Kernels;
 
 /// <summary>
-/// Copies operands into panels: a panel holds <c>width</c> rows of the left (or columns of the right) operand, interleaved so that the
-/// microkernel reads memory strictly forward. The last panel is filled up with zeros.
+/// One operand of a product seen along the summed axis: element (i, k) is source[i · Stride + k] when <paramref name="DepthIsContiguous"/>,
+/// else source[k · Stride + i], where i is a row of the left or a column of the right operand.
 /// </summary>
-internal static unsafe class MatMulPacking
+internal readonly unsafe record struct MatMulOperand(Pointer Source, long Stride, bool DepthIsContiguous)
 {
+    /// <summary>The operand without its first <paramref name="count"/> rows (or columns) and the first <paramref name="depth"/> steps of the sum.</summary>
+    public MatMulOperand From(int count, int depth)
+        => this with { Source = (float*)Source + (DepthIsContiguous ? (count * Stride) + depth : (depth * Stride) + count) };
+
     /// <summary>
-    /// panel[p][k · width + i] = scale · source(start + p · width + i, firstDepth + k), where source(i, k) is source[i · stride + k] when
-    /// <paramref name="depthIsContiguous"/>, else source[k · stride + i].
+    /// Copies <paramref name="count"/> rows (or columns) and <paramref name="depth"/> steps into panels of <paramref name="width"/> of them,
+    /// interleaved so that the microkernel reads memory strictly forward: panels[p][k · width + i] = scale · element(p · width + i, k).
+    /// The last panel is filled up with zeros.
     /// </summary>
-    public static void Pack<V>(
-        float* source, long stride, bool depthIsContiguous, int start, int count, int firstDepth, int depth, int width, float scale, float* panels)
+    public void Pack<V>(int count, int depth, int width, float scale, float* panels)
         where V : unmanaged, ISimd<V>
     {
         for (int first = 0; first < count; first += width)
         {
+            float* panel = panels + ((long)first * depth);
             int filled = Math.Min(width, count - first);
-            if (depthIsContiguous) Interleave(source + ((start + first) * stride) + firstDepth, stride, filled, depth, width, scale, panels);
-            else CopyRows<V>(source + (firstDepth * stride) + start + first, stride, filled, depth, width, scale, panels);
-            panels += (long)width * depth;
+            if (DepthIsContiguous) Interleave<V>((float*)Source + (first * Stride), Stride, filled, depth, width, panel);
+            else CopyRows<V>((float*)Source + first, Stride, filled, depth, width, panel);
+            if (scale != 1f) Scale<V>(panel, width * depth, scale);
         }
     }
 
+    /// <summary>Transposes blocks of V.Width x V.Width.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Interleave(float* source, long stride, int filled, int depth, int width, float scale, float* panel)
-    {
-        for (int i = 0; i < width; i++)
-        {
-            float* row = source + (i * stride);
-            for (int k = 0; k < depth; k++) panel[(k * width) + i] = i < filled ? row[k] * scale : 0f;
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void CopyRows<V>(float* source, long stride, int filled, int depth, int width, float scale, float* panel)
+    private static void Interleave<V>(float* source, long stride, int filled, int depth, int width, float* panel)
         where V : unmanaged, ISimd<V>
     {
-        for (int k = 0; k < depth; k++)
+        float* block = stackalloc float[V.Width * V.Width];
+        int blocked = depth - (depth % V.Width);
+
+        // A block that reaches beyond the panel spills into the next step, so it comes before the block that belongs there.
+        for (int first = (width - 1) / V.Width * V.Width; first >= 0; first -= V.Width)
         {
-            for (int i = 0; i < width; i++) panel[i] = i < filled ? source[i] * scale : 0f;
-            source += stride;
-            panel += width;
+            int kept = Math.Min(V.Width, width - first);
+            for (int k = 0; k < blocked; k += V.Width)
+            {
+                float* place = panel + ((long)k * width) + first;
+                if (kept == V.Width || k + V.Width < depth)
+                {
+                    V.Transpose(source + (first * stride) + k, stride, filled - first, place, width);
+                }
+                else
+                {
+                    V.Transpose(source + (first * stride) + k, stride, filled - first, block, V.Width);
+                    for (int j = 0; j < V.Width; j++) V.StorePartial(V.Load(block + (j * V.Width)), place + ((long)j * width), kept);
+                }
+            }
         }
+
+        for (int k = blocked; k < depth; k++)
+        {
+            for (int i = 0; i < width; i++) panel[((long)k * width) + i] = i < filled ? source[(i * stride) + k] : 0f;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void CopyRows<V>(float* source, long stride, int filled, int depth, int width, float* panel)
+        where V : unmanaged, ISimd<V>
+    {
+        for (int first = 0; first < width; first += V.Width)
+        {
+            int kept = Math.Min(V.Width, width - first), present = Math.Min(kept, filled - first);
+            float* from = source + first, to = panel + first;
+            if (present == V.Width)
+            {
+                for (int k = 0; k < depth; k++, from += stride, to += width) V.Store(V.Load(from), to);
+            }
+            else
+            {
+                for (int k = 0; k < depth; k++, from += stride, to += width)
+                {
+                    V values = present > 0 ? V.LoadPartial(from, present) : V.Zero;
+                    if (kept == V.Width) V.Store(values, to);
+                    else V.StorePartial(values, to, kept);
+                }
+            }
+        }
+    }
+
+    private static void Scale<V>(float* values, int count, float scale)
+        where V : unmanaged, ISimd<V>
+    {
+        V factor = V.Create(scale);
+        int i = 0;
+        for (; i <= count - V.Width; i += V.Width) V.Store(V.Load(values + i) * factor, values + i);
+        for (; i < count; i++) values[i] *= scale;
     }
 }

@@ -47,7 +47,7 @@ public partial interface IBackend
 {
     /// <summary>
     /// C = α · op(A) · op(B) + β · C + bias + residual. <paramref name="bias"/> has one element per column of C and
-    /// <paramref name="residual"/> the shape of C; either may be absent. C overlaps none of the operands, except that it may be the residual.
+    /// <paramref name="residual"/> the shape of C; either may be absent. C overlaps none of the operands.
     /// </summary>
     void MatMul(in MatMulArgs args, DeviceBuffer a, DeviceBuffer b, DeviceBuffer c, DeviceBuffer bias = default, DeviceBuffer residual = default);
 
