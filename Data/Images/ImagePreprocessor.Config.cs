@@ -1,5 +1,6 @@
 using System.Text.Json;
 using MiniVlp.Data.Datasets;
+using MiniVlp.Tensors;
 
 namespace MiniVlp.Data.Images;
 
