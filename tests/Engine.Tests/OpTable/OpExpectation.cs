@@ -13,7 +13,7 @@ public sealed class OpExpectation
         Random random = new(Seed(opCase.Name));
         Inputs = [.. opCase.Inputs.Select((shape, i) => opCase.Values.TryGetValue(i, out float[]? values) ? values : Draw(random, shape.Length, opCase.Range))];
         double[][] x = [.. Inputs.Select(input => input.Select(v => (double)v).ToArray())];
-        Output = opCase.Reference(x);
+        Output = [.. opCase.Reference(x)];
         Cotangent = Draw(random, Output.Length, (-1f, 1f));
         Gradients = opCase.HasGradient ? [.. x.Select((_, i) => Differentiate(opCase, x, i, random))] : [.. x.Select(_ => Array.Empty<(int, double)>())];
     }
@@ -52,7 +52,7 @@ public sealed class OpExpectation
         {
             double kept = values[element];
             values[element] = kept + opCase.Step;
-            double[] above = opCase.Reference(x);
+            double[] above = [.. opCase.Reference(x)];
             values[element] = kept - opCase.Step;
             double[] below = opCase.Reference(x);
             values[element] = kept;
