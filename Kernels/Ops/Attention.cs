@@ -112,6 +112,27 @@ public sealed unsafe partial class CpuBackend
         public static FloatTarget From(GradientTarget target) => new(Floats(target.Buffer), target.Accumulate);
     }
 
+    /// <summary>target[offset + r·stride + c] (+)= scale · gradient[r·row + c] for a block of rows gathered in scratch memory.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void WriteRows<V>(FloatTarget target, nint offset, nint stride, float* gradient, int row, int rows, int columns, float scale)
+        where V : unmanaged, ISimd<V>
+    {
+        if (!target.IsNeeded) return;
+        float* destination = (float*)target.Pointer + offset;
+        V factor = V.Create(scale);
+        for (int r = 0; r < rows; r++, destination += stride, gradient += row)
+        {
+            int c = 0;
+            for (; c <= columns - V.Width; c += V.Width)
+            {
+                V value = factor * V.Load(gradient + c);
+                V.Store(target.Accumulate ? V.Load(destination + c) + value : value, destination + c);
+            }
+
+            for (; c < columns; c++) destination[c] = (target.Accumulate ? destination[c] : 0f) + (scale * gradient[c]);
+        }
+    }
+
     /// <summary>Computes tiles of scores, transposed: keys are rows, queries are lanes. Shared by the forward and the backward kernel.</summary>
     private readonly record struct AttentionScores(AttentionShape Shape, Pointer Query, Pointer Key, Pointer KeyMask, Pointer Bias)
     {
@@ -308,8 +329,8 @@ public sealed unsafe partial class CpuBackend
             }
 
             nint keyStride = (nint)shape.KeyValueHeads * shape.HeadSize, valueStride = (nint)shape.KeyValueHeads * shape.ValueHeadSize;
-            Write<V>(DKey, ((nint)batch * shape.KeyLength * keyStride) + ((nint)keyValueHead * shape.HeadSize), keyStride, tiles.KeyGradient, keyRow, shape.KeyLength, shape.HeadSize, 1f);
-            Write<V>(DValue, ((nint)batch * shape.KeyLength * valueStride) + ((nint)keyValueHead * shape.ValueHeadSize), valueStride, tiles.ValueGradient, valueRow, shape.KeyLength, shape.ValueHeadSize, 1f);
+            WriteRows<V>(DKey, ((nint)batch * shape.KeyLength * keyStride) + ((nint)keyValueHead * shape.HeadSize), keyStride, tiles.KeyGradient, keyRow, shape.KeyLength, shape.HeadSize, 1f);
+            WriteRows<V>(DValue, ((nint)batch * shape.KeyLength * valueStride) + ((nint)keyValueHead * shape.ValueHeadSize), valueStride, tiles.ValueGradient, valueRow, shape.KeyLength, shape.ValueHeadSize, 1f);
         }
 
         private void QueryBlock<V>(int batch, int head, int firstQuery, int queries, in Tiles tiles, int keyRow, int valueRow)
@@ -348,7 +369,7 @@ public sealed unsafe partial class CpuBackend
             }
 
             nint queryOffset = ((((nint)batch * shape.QueryLength) + firstQuery) * queryStride) + ((nint)head * shape.HeadSize);
-            Write<V>(DQuery, queryOffset, queryStride, tiles.QueryGradient, keyRow, queries, shape.HeadSize, shape.Scale);
+            WriteRows<V>(DQuery, queryOffset, queryStride, tiles.QueryGradient, keyRow, queries, shape.HeadSize, shape.Scale);
         }
 
         /// <summary>Row maxima, inverse sums and doutput_i · output_i of a block of queries; zeros in the lanes behind the last query.</summary>
@@ -391,26 +412,6 @@ public sealed unsafe partial class CpuBackend
             {
                 float* gradient = scoreGradient + i;
                 for (int j = 0; j < keys; j++, gradient += row) biasGradient[j] += *gradient;
-            }
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private static void Write<V>(FloatTarget target, nint offset, nint stride, float* gradient, int row, int rows, int columns, float scale)
-            where V : unmanaged, ISimd<V>
-        {
-            if (!target.IsNeeded) return;
-            float* destination = (float*)target.Pointer + offset;
-            V factor = V.Create(scale);
-            for (int r = 0; r < rows; r++, destination += stride, gradient += row)
-            {
-                int c = 0;
-                for (; c <= columns - V.Width; c += V.Width)
-                {
-                    V value = factor * V.Load(gradient + c);
-                    V.Store(target.Accumulate ? V.Load(destination + c) + value : value, destination + c);
-                }
-
-                for (; c < columns; c++) destination[c] = (target.Accumulate ? destination[c] : 0f) + (scale * gradient[c]);
             }
         }
 

@@ -1,0 +1,170 @@
+using MiniVlp.Kernels;
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Autograd;
+
+/// <summary>Which side searches.</summary>
+public enum ContrastiveDirection
+{
+    /// <summary>The mean of both directions, as CLIP.</summary>
+    Both,
+
+    /// <summary>Every image searches its text; for the other direction exchange the operands.</summary>
+    ImageToText,
+}
+
+/// <summary>What a softmax contrastive loss compares with; null or default: the batch itself, one positive per row.</summary>
+public sealed record ContrastiveOptions
+{
+    /// <summary>One direction or the mean of both.</summary>
+    public ContrastiveDirection Direction { get; init; }
+
+    /// <summary>Whether the other rows of the batch are negatives; false: only the queues are (MoCo, arXiv:1911.05722).</summary>
+    public bool InBatchNegatives { get; init; } = true;
+
+    /// <summary>[k, width]: features of earlier texts, further negatives of every image; a constant.</summary>
+    public Tensor? TextQueue { get; init; }
+
+    /// <summary>[k, width]: features of earlier images, further negatives of every text; a constant.</summary>
+    public Tensor? ImageQueue { get; init; }
+
+    /// <summary>[n, width]: the momentum encoder's text features, which images are compared with instead of the texts (ALBEF, arXiv:2107.07651); a constant.</summary>
+    public Tensor? TextMomentum { get; init; }
+
+    /// <summary>[n, width]: the momentum encoder's image features, which texts are compared with instead of the images; a constant.</summary>
+    public Tensor? ImageMomentum { get; init; }
+
+    /// <summary>α: share of the target that the softmax between the momentum features gives (momentum distillation); needs both of them.</summary>
+    public float Alpha { get; init; }
+
+    /// <summary>ε: share of the hard target that is spread over all columns (ALIGN, BLIP-2: 0.1).</summary>
+    public float LabelSmoothing { get; init; }
+
+    /// <summary>[n]: rows of equal id (several captions of one image) are positives of each other and share the target; null: each row is alone.</summary>
+    public IndexTensor? Ids { get; init; }
+
+    /// <summary>[k]: ids of the queues, so that an old caption of the same image is no negative either; null: the queues hold negatives only.</summary>
+    public IndexTensor? QueueIds { get; init; }
+}
+
+/// <summary>The softmax contrastive loss of CLIP, MoCo and ALBEF.</summary>
+public static class SoftmaxContrastiveOps
+{
+    extension(Tensor image)
+    {
+        /// <summary>
+        /// Symmetric InfoNCE: with s_ij = scale · image_i · text_j, loss = ½ mean_i(log Σ_j exp(s_ij) - Σ_j y_ij s_ij) + ½ the same with the roles
+        /// exchanged (van den Oord et al., arXiv:1807.03748; Radford et al., arXiv:2103.00020). The scores are computed in tiles, forward and
+        /// backward, so that memory grows with the batch and not with its square.
+        /// </summary>
+        /// <param name="text">[n, width], normalised as the image features [n, width] are (see L2Normalize).</param>
+        /// <param name="logitScale">One element: the factor of the dot products, 1 / temperature, as it is applied (not its logarithm).</param>
+        /// <param name="options">Queues, momentum features, soft targets, ids, direction; null for the plain symmetric loss.</param>
+        /// <returns>A scalar.</returns>
+        /// <exception cref="ShapeException">The operands do not fit together.</exception>
+        public Tensor SoftmaxContrastive(Tensor text, Tensor logitScale, ContrastiveOptions? options = null)
+        {
+            options ??= new ContrastiveOptions();
+            Check(image, text, logitScale, options);
+            return Tape.Add(new SoftmaxContrastiveFunction(image, text, logitScale, options), image, text, logitScale);
+        }
+    }
+
+    private static void Check(Tensor image, Tensor text, Tensor logitScale, ContrastiveOptions options)
+    {
+        Tensor.RequireSameShape("SoftmaxContrastive", image, text);
+        if (image.Shape.Rank != 2) throw new ShapeException($"SoftmaxContrastive: image and text must be [n, width], but they are {image.Shape}.");
+        if (logitScale.Shape.Length != 1) throw new ShapeException($"SoftmaxContrastive: logitScale must have one element, but it is {logitScale.Shape}.");
+        int rows = image.Shape[0], width = image.Shape[1];
+        CheckConstant(options.TextMomentum, nameof(options.TextMomentum), rows, width);
+        CheckConstant(options.ImageMomentum, nameof(options.ImageMomentum), rows, width);
+        CheckConstant(options.TextQueue, nameof(options.TextQueue), null, width);
+        CheckConstant(options.ImageQueue, nameof(options.ImageQueue), null, width);
+        if (options.Ids is { } ids && ids.Shape != [rows]) throw new ShapeException($"SoftmaxContrastive: Ids must be [n] = [{rows}], but it is {ids.Shape}.");
+        if (options.QueueIds is { } queueIds)
+        {
+            if (options.Ids is null) throw new ArgumentException("SoftmaxContrastive: QueueIds need the Ids of the batch.", nameof(options));
+            foreach (Tensor? queue in new[] { options.TextQueue, options.ImageQueue })
+                if (queue is not null && queueIds.Shape != [queue.Shape[0]])
+                    throw new ShapeException($"SoftmaxContrastive: QueueIds must be [k] = [{queue.Shape[0]}] as the queues are, but it is {queueIds.Shape}.");
+        }
+
+        if (!(options.Alpha is >= 0f and <= 1f)) throw new ArgumentOutOfRangeException(nameof(options), options.Alpha, "SoftmaxContrastive: Alpha must lie in [0, 1].");
+        if (!(options.LabelSmoothing is >= 0f and <= 1f)) throw new ArgumentOutOfRangeException(nameof(options), options.LabelSmoothing, "SoftmaxContrastive: LabelSmoothing must lie in [0, 1].");
+        if (options.TextMomentum is null != options.ImageMomentum is null)
+            throw new ArgumentException("SoftmaxContrastive: ImageMomentum and TextMomentum come together.", nameof(options));
+        if (options.Alpha > 0f && options.TextMomentum is null)
+            throw new ArgumentException("SoftmaxContrastive: Alpha mixes in the softmax between momentum features and needs ImageMomentum and TextMomentum.", nameof(options));
+        if (!options.InBatchNegatives && (options.LabelSmoothing > 0f || options.Ids is not null))
+            throw new ArgumentException("SoftmaxContrastive: without in-batch negatives there is one positive per row, so that LabelSmoothing and Ids have no meaning.", nameof(options));
+    }
+
+    private static void CheckConstant(Tensor? tensor, string name, int? rows, int width)
+    {
+        if (tensor is null) return;
+        if (tensor.Shape.Rank != 2 || tensor.Shape[1] != width || (rows is { } n && tensor.Shape[0] != n))
+            throw new ShapeException($"SoftmaxContrastive: {name} must be [{(rows is { } r ? r.ToString(System.Globalization.CultureInfo.InvariantCulture) : "k")}, {width}], but it is {tensor.Shape}.");
+        if (tensor.NeedsGradient)
+            throw new ArgumentException($"SoftmaxContrastive: {name} is a constant, but it needs a gradient; compute it under Tape.NoGradient() or pass Detach().", nameof(tensor));
+    }
+
+    private sealed class SoftmaxContrastiveFunction : Function
+    {
+        private readonly Tensor _image, _text, _scale, _statistics;
+        private readonly ContrastiveOptions _options;
+        private readonly int _rows, _directions;
+
+        public SoftmaxContrastiveFunction(Tensor image, Tensor text, Tensor scale, ContrastiveOptions options)
+        {
+            (_image, _text, _scale, _options) = (image, text, scale, options);
+            _rows = image.Shape[0];
+            _directions = options.Direction == ContrastiveDirection.Both ? 2 : 1;
+            Output = Allocate([], image.Device);
+            _statistics = Save(Allocate([_directions, 3, _rows], image.Device));
+            IBackend backend = image.Device.Backend;
+            DeviceBuffer losses = backend.Rent(_directions * _rows);
+            backend.SoftmaxContrastive(ImageShape(), ImageOperands(), losses.Slice(0, _rows), Statistics(0));
+            if (_directions == 2) backend.SoftmaxContrastive(TextShape(), TextOperands(), losses.Slice(_rows, _rows), Statistics(1));
+            backend.MeanOfParts(losses, _directions, 1f / _directions, Output.Buffer);
+            backend.Return(losses);
+        }
+
+        public override void Backward(DeviceBuffer outputGradient)
+        {
+            GradientTarget image = _image.GradientTarget(), text = _text.GradientTarget(), scale = _scale.GradientTarget();
+            IBackend backend = _image.Device.Backend;
+            float weight = 1f / _directions / _rows;
+            bool both = _directions == 2, pairsMeet = _options.TextMomentum is null;
+            DeviceBuffer imageStatistics = Statistics(0), textStatistics = both ? Statistics(1) : default;
+
+            // Rows are the images: their own search, and the texts' search in which they are columns (unless texts search momentum features).
+            backend.SoftmaxContrastiveBackward(
+                ImageShape(), ImageOperands(),
+                new ContrastiveWeights(imageStatistics, pairsMeet ? textStatistics : default, weight, weight, IncludeBatchInScale: true),
+                outputGradient, image, scale);
+
+            // Rows are the texts. Where both searches share their scores, the call above has counted them for the scale.
+            backend.SoftmaxContrastiveBackward(
+                TextShape(), TextOperands(),
+                new ContrastiveWeights(textStatistics, pairsMeet ? imageStatistics : default, weight, weight, IncludeBatchInScale: !pairsMeet),
+                outputGradient, text, both ? scale with { Accumulate = true } : default);
+        }
+
+        private DeviceBuffer Statistics(int direction) => _statistics.Buffer.Slice(direction * 3 * _rows, 3 * _rows);
+
+        private ContrastiveShape ImageShape() => Shape(_options.TextQueue, _options.ImageQueue);
+
+        private ContrastiveShape TextShape() => Shape(_options.ImageQueue, _options.TextQueue);
+
+        private ContrastiveShape Shape(Tensor? queue, Tensor? otherQueue) => new(
+            _rows, queue?.Shape[0] ?? 0, otherQueue?.Shape[0] ?? 0, _image.Shape[1], _options.LabelSmoothing, _options.Alpha, _options.InBatchNegatives);
+
+        private ContrastiveOperands ImageOperands() => Operands(_image, _options.TextMomentum ?? _text, _options.TextQueue, _options.ImageMomentum);
+
+        private ContrastiveOperands TextOperands() => Operands(_text, _options.ImageMomentum ?? _image, _options.ImageQueue, _options.TextMomentum);
+
+        private ContrastiveOperands Operands(Tensor rows, Tensor columns, Tensor? queue, Tensor? teacher) => new(
+            rows.Buffer, columns.Buffer, queue?.Buffer ?? default, teacher?.Buffer ?? default,
+            _options.Ids?.Buffer ?? default, _options.QueueIds?.Buffer ?? default, _scale.Buffer);
+    }
+}
