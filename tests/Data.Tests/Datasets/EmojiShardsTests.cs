@@ -63,7 +63,7 @@ public class EmojiShardsTests
         for (int i = 0; i < val.Count; i++)
         {
             ImageTextSample sample = val.Get(i);
-            Assert.DoesNotContain(sample.Metadata!.Value.GetProperty("family").GetString(), trainFamilies);
+            Assert.DoesNotContain(sample.Metadata!.Value.GetProperty("family").GetString()!, trainFamilies);
             Assert.Equal((64, 64), (sample.Image.Width, sample.Image.Height));
         }
 
