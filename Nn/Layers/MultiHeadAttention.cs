@@ -1,0 +1,128 @@
+using MiniVlp.Autograd;
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Nn;
+
+/// <summary>What the keys of an attention are limited to. The default value lets every query see every key.</summary>
+/// <param name="Causal">Query i sees keys up to its own position.</param>
+/// <param name="KeyMask">[batch, keys], 1 = attend, 0 = padding.</param>
+/// <param name="Bias">Added to the scaled scores: [heads, queries, keys] or [batch or 1, heads or 1, queries, keys].</param>
+public readonly record struct AttentionMask(bool Causal = false, IndexTensor? KeyMask = null, Tensor? Bias = null)
+{
+    /// <summary>Query i sees keys up to its own position.</summary>
+    public static AttentionMask CausalOnly => new(Causal: true);
+}
+
+/// <summary>Checkpoint names of the four projections of an attention.</summary>
+/// <param name="Query">Of the query projection.</param>
+/// <param name="Key">Of the key projection.</param>
+/// <param name="Value">Of the value projection.</param>
+/// <param name="Output">Of the output projection.</param>
+public sealed record AttentionNames(string Query, string Key, string Value, string Output)
+{
+    /// <summary>As in CLIP, SigLIP and OPT: q_proj, k_proj, v_proj, out_proj.</summary>
+    public static AttentionNames Projections { get; } = new("q_proj", "k_proj", "v_proj", "out_proj");
+
+    /// <summary>
+    /// As in PyTorch's MultiheadAttention: in_proj_weight [3 · width, width] and in_proj_bias hold query, key and value on top of each other.
+    /// </summary>
+    public static AttentionNames Stacked { get; } = new("in_proj", "in_proj", "in_proj", "out_proj");
+}
+
+/// <summary>
+/// softmax(Q Kᵀ / √headSize + mask) V over several heads, then an output projection (Vaswani et al., arXiv:1706.03762). Self-attention
+/// when queries, keys and values come from the same tensor, cross-attention when keys and values come from a context.
+/// </summary>
+public sealed class MultiHeadAttention : Module
+{
+    private readonly Linear[] _projections = [];
+    private readonly Parameter? _stackedWeight;
+    private readonly Parameter? _stackedBias;
+    private readonly Linear _output;
+
+    /// <summary>Declares the four projections.</summary>
+    /// <param name="width">Size of the tokens; a multiple of <paramref name="heads"/>.</param>
+    /// <param name="heads">Number of heads.</param>
+    /// <param name="names">Checkpoint names; q_proj, k_proj, v_proj, out_proj when null.</param>
+    /// <param name="contextWidth">Size of the context's tokens when it differs from <paramref name="width"/>.</param>
+    /// <param name="bias">False leaves the biases of query, key and value out.</param>
+    /// <exception cref="ArgumentException">The width is not a multiple of the heads.</exception>
+    public MultiHeadAttention(int width, int heads, AttentionNames? names = null, int? contextWidth = null, bool bias = true)
+    {
+        if (heads < 1 || width % heads != 0) throw new ArgumentException($"MultiHeadAttention: the width {width} must be a multiple of the number of heads {heads}.", nameof(heads));
+        names ??= AttentionNames.Projections;
+        Heads = heads;
+        if (ReferenceEquals(names, AttentionNames.Stacked))
+        {
+            _stackedWeight = Add("in_proj_weight", [3 * width, width], Initializers.XavierUniform);
+            _stackedBias = Add("in_proj_bias", [3 * width], Initializers.Zeros);
+        }
+        else
+        {
+            _projections =
+            [
+                Add(names.Query, new Linear(width, width, bias)),
+                Add(names.Key, new Linear(contextWidth ?? width, width, bias)),
+                Add(names.Value, new Linear(contextWidth ?? width, width, bias)),
+            ];
+        }
+
+        _output = Add(names.Output, new Linear(width, width));
+    }
+
+    /// <summary>Number of heads.</summary>
+    public int Heads { get; }
+
+    /// <summary>
+    /// x [batch, queries, width], context [batch, keys, contextWidth] (x itself when null) to [batch, queries, width].
+    /// </summary>
+    /// <param name="x">Source of the queries.</param>
+    /// <param name="context">Source of keys and values.</param>
+    /// <param name="mask">Which keys count.</param>
+    /// <param name="residual">Added to the result in the same pass, shaped like it.</param>
+    public Tensor Forward(Tensor x, Tensor? context = null, AttentionMask mask = default, Tensor? residual = null)
+    {
+        Tensor source = context ?? x;
+        AttentionOptions options = new() { Heads = Heads, Causal = mask.Causal, KeyMask = mask.KeyMask, Bias = mask.Bias };
+        Tensor attended = Project(0, x).Attention(Project(1, source), Project(2, source), options);
+        return _output.Forward(attended, residual);
+    }
+
+    /// <summary>
+    /// The attention probabilities softmax(Q Kᵀ / √headSize + mask) as [batch, heads, queries, keys], for pictures and comparisons;
+    /// <see cref="Forward"/> never stores them.
+    /// </summary>
+    public Tensor Probabilities(Tensor x, Tensor? context = null, AttentionMask mask = default)
+    {
+        Tensor query = SplitHeads(Project(0, x)), key = SplitHeads(Project(1, context ?? x));
+        int batch = query.Shape[0], queries = query.Shape[2], keys = key.Shape[2];
+        Tensor scores = query.MatMul(key, transposeRight: true, scale: 1f / MathF.Sqrt(query.Shape[-1]));
+        if (mask.Bias is { } bias) scores += bias;
+        if (mask.Causal || mask.KeyMask is not null)
+        {
+            int[]? keyMask = mask.KeyMask?.ToArray();
+            float[] hidden = new float[batch * queries * keys];
+            for (int i = 0; i < hidden.Length; i++)
+            {
+                int k = i % keys, q = i / keys % queries, b = i / keys / queries;
+                bool isHidden = (mask.Causal && k > q + keys - queries) || (keyMask is not null && keyMask[(b * keys) + k] == 0);
+                hidden[i] = isHidden ? float.MinValue / 2 : 0f;
+            }
+
+            Tensor byHead = Tensor.FromArray(hidden, [batch, 1, queries, keys], x.Device);
+            scores += Tensor.Concatenate(1, [.. Enumerable.Repeat(byHead, Heads)]);
+        }
+
+        return scores.Softmax();
+    }
+
+    /// <summary>Query (0), key (1) or value (2).</summary>
+    private Tensor Project(int index, Tensor x)
+    {
+        if (_stackedWeight is null) return _projections[index].Forward(x);
+        int width = x.Shape[-1];
+        return x.Linear(_stackedWeight.Value.Slice(index * width, width), _stackedBias!.Value.Slice(index * width, width));
+    }
+
+    private Tensor SplitHeads(Tensor x) => x.Reshape([x.Shape[0], x.Shape[1], Heads, x.Shape[2] / Heads]).Permute(0, 2, 1, 3);
+}

@@ -1,0 +1,38 @@
+using MiniVlp.Autograd;
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Nn;
+
+/// <summary>
+/// Cuts images into squares and maps each to a vector: images [batch, channels, height, width] to [batch, patches, width], patches in
+/// row-major order. The same numbers as a convolution whose stride is its kernel size (ViT, arXiv:2010.11929).
+/// </summary>
+public sealed class PatchEmbedding : Module
+{
+    private readonly int _patchSize;
+
+    /// <summary>Declares <c>weight</c> [width, channels, patch, patch] and <c>bias</c> [width].</summary>
+    /// <param name="patchSize">Side of a square in pixels; height and width are multiples of it.</param>
+    /// <param name="width">Size of the vectors.</param>
+    /// <param name="channels">Colour channels.</param>
+    /// <param name="bias">False leaves the bias out, as CLIP does.</param>
+    public PatchEmbedding(int patchSize, int width, int channels = 3, bool bias = true)
+    {
+        _patchSize = patchSize;
+        Weight = Add("weight", [width, channels, patchSize, patchSize], Initializers.TruncatedNormal(0.02f));
+        Bias = bias ? Add("bias", [width], Initializers.Zeros) : null;
+    }
+
+    /// <summary>[width, channels, patch, patch].</summary>
+    public Parameter Weight { get; }
+
+    /// <summary>[width], or null.</summary>
+    public Parameter? Bias { get; }
+
+    /// <summary>images [batch, channels, height, width] to [batch, height / patch · width / patch, width].</summary>
+    public Tensor Forward(Tensor images)
+    {
+        Tensor weight = Weight.Value;
+        return images.Patchify(_patchSize).Linear(weight.Reshape([weight.Shape[0], weight.Shape.Length / weight.Shape[0]]), Bias?.Value);
+    }
+}

@@ -1,0 +1,168 @@
+using MiniVlp.Autograd;
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Nn;
+
+/// <summary>Checkpoint names of the parts of a block, relative to it.</summary>
+/// <param name="Attention">Names of the self-attention's projections, with their path.</param>
+/// <param name="Norm1">The norm of the attention.</param>
+/// <param name="First">The first layer of the MLP.</param>
+/// <param name="Second">The second layer of the MLP.</param>
+/// <param name="Norm2">The norm of the MLP.</param>
+public sealed record TransformerBlockNames(AttentionNames Attention, string Norm1, string First, string Second, string Norm2)
+{
+    /// <summary>CLIP and SigLIP.</summary>
+    public static TransformerBlockNames Clip { get; } = new(
+        new("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj"), "layer_norm1", "mlp.fc1", "mlp.fc2", "layer_norm2");
+
+    /// <summary>ViT.</summary>
+    public static TransformerBlockNames Vit { get; } = new(
+        new("attention.attention.query", "attention.attention.key", "attention.attention.value", "attention.output.dense"),
+        "layernorm_before", "intermediate.dense", "output.dense", "layernorm_after");
+
+    /// <summary>BERT.</summary>
+    public static TransformerBlockNames Bert { get; } = new(
+        new("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"),
+        "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm");
+}
+
+/// <summary>Where a block's norms stand.</summary>
+public enum NormPlacement
+{
+    /// <summary>x + f(norm(x)): ViT, CLIP, GPT.</summary>
+    Pre,
+
+    /// <summary>norm(x + f(x)): the original Transformer and BERT.</summary>
+    Post,
+}
+
+/// <summary>Sizes and variants of a <see cref="TransformerBlock"/>.</summary>
+public sealed record TransformerBlockOptions
+{
+    /// <summary>Size of the tokens.</summary>
+    public required int Width { get; init; }
+
+    /// <summary>Number of attention heads.</summary>
+    public required int Heads { get; init; }
+
+    /// <summary>Size of the MLP's hidden layer.</summary>
+    public required int HiddenWidth { get; init; }
+
+    /// <summary>Of the MLP.</summary>
+    public required Activation Activation { get; init; }
+
+    /// <summary>Checkpoint names.</summary>
+    public required TransformerBlockNames Names { get; init; }
+
+    /// <summary>Where the norms stand.</summary>
+    public NormPlacement NormPlacement { get; init; }
+
+    /// <summary>ε of the norms.</summary>
+    public float NormEpsilon { get; init; } = 1e-5f;
+
+    /// <summary>False leaves the biases of query, key and value out.</summary>
+    public bool AttentionBias { get; init; } = true;
+
+    /// <summary>Rate of dropout after the attention and after the MLP.</summary>
+    public float DropoutRate { get; init; }
+
+    /// <summary>Rate of dropping a whole branch for a sample (arXiv:1603.09382).</summary>
+    public float DropPathRate { get; init; }
+
+    /// <summary>Initial value of a learned factor for each channel of each branch (arXiv:2103.17239); null for none.</summary>
+    public float? LayerScale { get; init; }
+
+    /// <summary>Width of a context that the block also attends to, between self-attention and MLP; null for none.</summary>
+    public int? ContextWidth { get; init; }
+
+    /// <summary>Checkpoint names of the cross-attention's projections.</summary>
+    public AttentionNames CrossAttentionNames { get; init; } = new("crossattention.self.query", "crossattention.self.key", "crossattention.self.value", "crossattention.output.dense");
+
+    /// <summary>Checkpoint name of the cross-attention's norm.</summary>
+    public string CrossAttentionNorm { get; init; } = "crossattention.output.LayerNorm";
+}
+
+/// <summary>
+/// Self-attention, an optional cross-attention and an MLP, each a residual branch with a norm (arXiv:1706.03762). All transformers of
+/// this library are stacks of this one block: tokens [batch, tokens, width] to the same shape.
+/// </summary>
+public sealed class TransformerBlock : Module
+{
+    private readonly NormPlacement _placement;
+    private readonly MultiHeadAttention _attention;
+    private readonly LayerNorm _norm1;
+    private readonly MultiHeadAttention? _crossAttention;
+    private readonly LayerNorm? _crossNorm;
+    private readonly Mlp _mlp;
+    private readonly LayerNorm _norm2;
+    private readonly Dropout _dropout;
+    private readonly DropPath _dropPath;
+    private readonly Parameter? _scale1;
+    private readonly Parameter? _scale2;
+
+    /// <summary>Declares the parts of the block.</summary>
+    public TransformerBlock(TransformerBlockOptions options)
+    {
+        TransformerBlockNames names = options.Names;
+        _placement = options.NormPlacement;
+        _norm1 = Add(names.Norm1, new LayerNorm(options.Width, options.NormEpsilon));
+        _attention = Add(string.Empty, new MultiHeadAttention(options.Width, options.Heads, names.Attention, bias: options.AttentionBias));
+        if (options.ContextWidth is { } contextWidth)
+        {
+            _crossNorm = Add(options.CrossAttentionNorm, new LayerNorm(options.Width, options.NormEpsilon));
+            _crossAttention = Add(string.Empty, new MultiHeadAttention(options.Width, options.Heads, options.CrossAttentionNames, contextWidth, options.AttentionBias));
+        }
+
+        _norm2 = Add(names.Norm2, new LayerNorm(options.Width, options.NormEpsilon));
+        _mlp = Add(string.Empty, new Mlp(options.Width, options.HiddenWidth, options.Activation, names.First, names.Second));
+        _dropout = Add(string.Empty, new Dropout(options.DropoutRate));
+        _dropPath = Add(string.Empty, new DropPath(options.DropPathRate));
+        if (options.LayerScale is { } scale)
+        {
+            _scale1 = Add("lambda_1", [options.Width], Initializers.Constant(scale));
+            _scale2 = Add("lambda_2", [options.Width], Initializers.Constant(scale));
+        }
+    }
+
+    /// <summary>x [batch, tokens, width], context [batch, contextTokens, contextWidth] to [batch, tokens, width].</summary>
+    /// <param name="x">The tokens.</param>
+    /// <param name="mask">For the self-attention.</param>
+    /// <param name="context">What the cross-attention attends to; needed exactly when the block has one.</param>
+    /// <param name="contextMask">For the cross-attention.</param>
+    /// <exception cref="ArgumentException">A context is missing, or given to a block without cross-attention.</exception>
+    public Tensor Forward(Tensor x, AttentionMask mask = default, Tensor? context = null, AttentionMask contextMask = default)
+    {
+        if (context is null != _crossAttention is null)
+            throw new ArgumentException(context is null ? "TransformerBlock: this block has a cross-attention and needs a context." : "TransformerBlock: this block has no cross-attention for a context.", nameof(context));
+
+        // Without a tape nobody needs what lies in between: it goes back to the pool at the end of the block.
+        using TensorScope? scope = Tape.IsRecording ? null : new TensorScope();
+        if (_placement == NormPlacement.Pre)
+        {
+            x = Branch(x, _scale1, residual => _attention.Forward(_norm1.Forward(x), null, mask, residual));
+            if (_crossAttention is not null) x = Branch(x, null, residual => _crossAttention.Forward(_crossNorm!.Forward(x), context, contextMask, residual));
+            x = Branch(x, _scale2, residual => _mlp.Forward(_norm2.Forward(x), residual));
+        }
+        else
+        {
+            x = _norm1.Forward(Branch(x, _scale1, residual => _attention.Forward(x, null, mask, residual)));
+            if (_crossAttention is not null) x = _crossNorm!.Forward(Branch(x, null, residual => _crossAttention.Forward(x, context, contextMask, residual)));
+            x = _norm2.Forward(Branch(x, _scale2, residual => _mlp.Forward(x, residual)));
+        }
+
+        return scope is null ? x : scope.Keep(x);
+    }
+
+    /// <summary>The self-attention's probabilities [batch, heads, tokens, tokens] for the input x of this block.</summary>
+    public Tensor AttentionProbabilities(Tensor x, AttentionMask mask = default)
+        => _attention.Probabilities(_placement == NormPlacement.Pre ? _norm1.Forward(x) : x, null, mask);
+
+    /// <summary>x + branch. The addition runs inside the branch's last matrix product unless something stands in between.</summary>
+    private Tensor Branch(Tensor x, Parameter? scale, Func<Tensor?, Tensor> branch)
+    {
+        if (scale is null && !_dropout.IsActive && !_dropPath.IsActive) return branch(x);
+        Tensor y = _dropout.Forward(branch(null));
+        if (scale is not null) y *= scale.Value;
+        return x + _dropPath.Forward(y);
+    }
+}
