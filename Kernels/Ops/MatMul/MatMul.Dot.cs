@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using MiniVlp.Kernels.Simd;
 
 namespace MiniVlp.Kernels;
@@ -6,7 +7,7 @@ namespace MiniVlp.Kernels;
 public sealed unsafe partial class CpuBackend
 {
     /// <summary>Up to so many rows, reading the right operand where it lies beats packing it.</summary>
-    private const int DotRows = 64;
+    private const int DotRows = 48;
 
     /// <summary>Columns of C that one chunk computes.</summary>
     private const int DotColumns = 64;
@@ -30,9 +31,10 @@ public sealed unsafe partial class CpuBackend
             (MatMulOperand left, MatMulOperand right) = Operands(Args, A, B, product);
             int column = block * DotColumns, columns = Math.Min(DotColumns, Args.Columns - column), stride = Args.Columns, k = 0;
             float* b = (float*)right.Source + ((long)column * Args.Depth);
-            long offset = ((long)product * Args.Rows * Args.Columns) + column;
-            float* c = (float*)Epilogue.C + offset, sums = stackalloc float[16];
-            bool accumulate = Accumulate;
+            long offset = ((long)product * Args.Rows * stride) + column;
+
+            // Rows of C are often a multiple of 4 KiB apart and would push each other out of the cache, so the sums are collected here first.
+            float* sums = ThreadScratch.Get((Args.Rows * DotColumns) + 16), tile = sums + (Args.Rows * DotColumns);
             do
             {
                 int depth = Math.Min(DotDepth, Args.Depth - k);
@@ -46,25 +48,40 @@ public sealed unsafe partial class CpuBackend
                     for (int i = 0; i < Args.Rows;)
                     {
                         int rows = Args.Rows - i >= 4 ? 4 : Args.Rows - i >= 2 ? 2 : 1;
-                        if (rows == 4) FourRows<V>(depth, a, Args.Depth, b0, b1, b2, b3, sums);
-                        else if (rows == 2) TwoRows<V>(depth, a, Args.Depth, b0, b1, b2, b3, sums);
-                        else OneRow<V>(depth, a, b0, b1, b2, b3, sums);
-                        for (int r = 0; r < rows; r++) Put(sums + (4 * r), c + ((long)(i + r) * stride) + j, present, accumulate);
+                        if (rows == 4) FourRows<V>(depth, a, Args.Depth, b0, b1, b2, b3, tile);
+                        else if (rows == 2) TwoRows<V>(depth, a, Args.Depth, b0, b1, b2, b3, tile);
+                        else OneRow<V>(depth, a, b0, b1, b2, b3, tile);
+                        for (int r = 0; r < rows; r++)
+                        {
+                            Vector128<float> fresh = Vector128.Load(tile + (4 * r));
+                            float* place = sums + ((i + r) * DotColumns) + j;
+                            (k == 0 ? fresh : Vector128.Load(place) + fresh).Store(place);
+                        }
+
                         i += rows;
                         a += (long)rows * Args.Depth;
                     }
                 }
 
-                accumulate = true;
                 k += depth;
             }
             while (k < Args.Depth);
-            Epilogue.Apply<V>(offset, stride, column, Args.Rows, columns);
-        }
 
-        private void Put(float* sums, float* c, int count, bool accumulate)
-        {
-            for (int j = 0; j < count; j++) c[j] = accumulate ? c[j] + (Args.Alpha * sums[j]) : Args.Alpha * sums[j];
+            V alpha = V.Create(Args.Alpha);
+            for (int i = 0; i < Args.Rows; i++, sums += DotColumns)
+            {
+                float* c = (float*)Epilogue.C + offset + ((long)i * stride);
+                for (int j = 0; j < columns; j += V.Width)
+                {
+                    int present = columns - j;
+                    V value = V.Load(sums + j) * alpha;
+                    if (Accumulate) value += present >= V.Width ? V.Load(c + j) : V.LoadPartial(c + j, present);
+                    if (present >= V.Width) V.Store(value, c + j);
+                    else V.StorePartial(value, c + j, present);
+                }
+            }
+
+            Epilogue.Apply<V>(offset, stride, column, Args.Rows, columns);
         }
     }
 
