@@ -74,7 +74,34 @@ public static class MovementOps
         {
             if (x.Shape.Rank != 3 || positions.Shape.Length != x.Shape[0]) throw new ShapeException($"TokenAt: x must be [batch, tokens, width] and positions [batch], found {x.Shape} and {positions.Shape}.");
             RequireIndices(positions, x.Shape[1], nameof(TokenAt));
-            return Tape.Add(new GatherFunction(x, positions, [x.Shape[0], x.Shape[2]], x.Shape[1], null), x);
+            return Tape.Add(new GatherFunction(x, positions, [x.Shape[0], x.Shape[2]], new RowGroups(1, x.Shape[1]), null), x);
+        }
+
+        /// <summary>
+        /// Several tokens of each sequence, at positions of its own: [batch, tokens, width] and positions [batch, count] to [batch, count, width].
+        /// </summary>
+        /// <exception cref="ShapeException">The shapes are not of this form.</exception>
+        /// <exception cref="ArgumentOutOfRangeException">A position is negative or not below the number of tokens.</exception>
+        public Tensor GatherTokens(IndexTensor positions)
+        {
+            if (x.Shape.Rank != 3 || positions.Shape.Rank != 2 || positions.Shape[0] != x.Shape[0])
+                throw new ShapeException($"GatherTokens: x must be [batch, tokens, width] and positions [batch, count], found {x.Shape} and {positions.Shape}.");
+            RequireIndices(positions, x.Shape[1], nameof(GatherTokens));
+            return Tape.Add(new GatherFunction(x, positions, [x.Shape[0], positions.Shape[1], x.Shape[2]], new RowGroups(Math.Max(1, positions.Shape[1]), x.Shape[1]), null), x);
+        }
+
+        /// <summary>
+        /// Rows added up by number: x [..., width] and ids [...] to [rows, width], y[ids[i]] += x[i] in order of i; rows that no id names are zero.
+        /// </summary>
+        /// <param name="ids">The row that each row of x goes to.</param>
+        /// <param name="rows">Rows of the result.</param>
+        /// <exception cref="ShapeException">There is not one id for each row of x.</exception>
+        /// <exception cref="ArgumentOutOfRangeException">An id is negative or not below <paramref name="rows"/>.</exception>
+        public Tensor ScatterAddRows(IndexTensor ids, int rows)
+        {
+            if (x.Shape.Rank == 0 || x.Shape.Without(-1) != ids.Shape) throw new ShapeException($"ScatterAddRows: ids must have the shape of x without its last axis, found x {x.Shape} and ids {ids.Shape}.");
+            RequireIndices(ids, rows, nameof(ScatterAddRows));
+            return Tape.Add(new ScatterFunction(x, ids, rows), x);
         }
 
         /// <summary>Rows of a table by number: x [rows, width] and ids [...] to [..., width].</summary>
@@ -86,7 +113,17 @@ public static class MovementOps
             if (x.Shape.Rank != 2) throw new ShapeException($"GatherRows: the table must be [rows, width], found {x.Shape}.");
             if (ids.Shape.Rank == Shape.MaxRank) throw new ShapeException($"GatherRows: ids {ids.Shape} have too many axes.");
             RequireIndices(ids, x.Shape[0], nameof(GatherRows));
-            return Tape.Add(new GatherFunction(x, ids, [.. ids.Shape.ToArray(), x.Shape[1]], 0, paddingIndex), x);
+            return Tape.Add(new GatherFunction(x, ids, [.. ids.Shape.ToArray(), x.Shape[1]], RowGroups.One, paddingIndex), x);
+        }
+
+        /// <summary>The tensor spread over a larger shape: absent leading axes and axes of size 1 repeat, side by side: [width] or [tokens, 1] to [tokens, width].</summary>
+        /// <exception cref="ShapeException">The tensor does not spread over the shape.</exception>
+        public Tensor BroadcastTo(Shape shape)
+        {
+            if (x.Shape == shape) return x;
+            if (!BroadcastPlan.TrySpread(x.Shape, shape, out Broadcast layout))
+                throw new ShapeException($"BroadcastTo: {x.Shape} does not spread over {shape}; the axes that it lacks must stand side by side.");
+            return Tape.Add(new BroadcastFunction(x, shape, layout), x);
         }
 
         /// <summary>The same elements <paramref name="count"/> times: [1, ...] to [count, ...].</summary>
@@ -333,17 +370,62 @@ public static class MovementOps
     {
         private readonly Tensor _table;
         private readonly IndexTensor _ids;
-        private readonly int _rowsPerId;
+        private readonly RowGroups _groups;
         private readonly int _ignoredId;
 
-        public GatherFunction(Tensor table, IndexTensor ids, Shape shape, int rowsPerId, int? paddingIndex)
+        public GatherFunction(Tensor table, IndexTensor ids, Shape shape, RowGroups groups, int? paddingIndex)
         {
-            (_table, _ids, _rowsPerId, _ignoredId) = (table, ids, rowsPerId, paddingIndex ?? -1);
+            (_table, _ids, _groups, _ignoredId) = (table, ids, groups, paddingIndex ?? -1);
             Output = Allocate(shape, table.Device);
-            table.Device.Backend.GatherRows(table.Buffer, ids.Buffer, Output.Buffer, shape[-1], rowsPerId);
+            table.Device.Backend.GatherRows(table.Buffer, ids.Buffer, Output.Buffer, shape[-1], groups);
         }
 
         public override void Backward(DeviceBuffer outputGradient)
-            => _table.Device.Backend.ScatterAddRows(outputGradient, _ids.Buffer, _table.GradientTarget(), Output.Shape[-1], _rowsPerId, _ignoredId);
+            => _table.Device.Backend.ScatterAddRows(outputGradient, _ids.Buffer, _table.GradientTarget(), Output.Shape[-1], _groups, _ignoredId);
+    }
+
+    private sealed class ScatterFunction : Function
+    {
+        private readonly Tensor _x;
+        private readonly IndexTensor _ids;
+
+        public ScatterFunction(Tensor x, IndexTensor ids, int rows)
+        {
+            (_x, _ids) = (x, ids);
+            Output = Allocate([rows, x.Shape[-1]], x.Device);
+            x.Device.Backend.ScatterAddRows(x.Buffer, ids.Buffer, new GradientTarget(Output.Buffer, false), x.Shape[-1], RowGroups.One, -1);
+        }
+
+        public override void Backward(DeviceBuffer outputGradient)
+        {
+            GradientTarget target = _x.GradientTarget();
+            if (!target.IsNeeded) return;
+            IBackend backend = _x.Device.Backend;
+            if (!target.Accumulate)
+            {
+                backend.GatherRows(outputGradient, _ids.Buffer, target.Buffer, _x.Shape[-1], RowGroups.One);
+                return;
+            }
+
+            DeviceBuffer gathered = backend.Rent(_x.Shape.Length);
+            backend.GatherRows(outputGradient, _ids.Buffer, gathered, _x.Shape[-1], RowGroups.One);
+            backend.PassGradient(gathered, target);
+            backend.Return(gathered);
+        }
+    }
+
+    private sealed class BroadcastFunction : Function
+    {
+        private readonly Tensor _x;
+        private readonly Broadcast _layout;
+
+        public BroadcastFunction(Tensor x, Shape shape, Broadcast layout)
+        {
+            (_x, _layout) = (x, layout);
+            Output = Allocate(shape, x.Device);
+            x.Device.Backend.Spread(x.Buffer, layout, 1f, new GradientTarget(Output.Buffer, false));
+        }
+
+        public override void Backward(DeviceBuffer outputGradient) => _x.Device.Backend.SumMiddle(outputGradient, _layout, 1f, _x.GradientTarget());
     }
 }

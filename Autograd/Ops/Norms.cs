@@ -30,6 +30,31 @@ public static class NormOps
             return Tape.Add(new RmsNormFunction(x, weight, epsilon), x, weight);
         }
 
+        /// <summary>
+        /// GroupNorm (Wu and He, arXiv:1803.08494): the channels of x [batch, channels, ...] are normalised in groups, each over its channels and all
+        /// places, then scaled and shifted by channel.
+        /// </summary>
+        /// <param name="groups">Number of groups; it divides the channels.</param>
+        /// <param name="weight">[channels], or null for ones.</param>
+        /// <param name="bias">[channels], or null for zeros.</param>
+        /// <param name="epsilon">ε, added to the (biased) variance.</param>
+        /// <exception cref="ShapeException">The groups do not divide the channels, or weight or bias is not [channels].</exception>
+        public Tensor GroupNorm(int groups, Tensor? weight = null, Tensor? bias = null, float epsilon = 1e-5f)
+        {
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(groups);
+            if (x.Shape.Rank < 2 || x.Shape[1] % groups != 0)
+                throw new ShapeException($"GroupNorm: x must be [batch, channels, ...] with channels a multiple of {groups} groups, found {x.Shape}.");
+            int batch = x.Shape[0], channels = x.Shape[1], places = x.Shape.LengthAfter(1);
+            Tensor y = x.Reshape([batch, groups, channels / groups * places]).LayerNorm(null, null, epsilon).Reshape([batch, channels, places]);
+            if (weight is not null) y *= PerChannel(weight, "weight");
+            if (bias is not null) y += PerChannel(bias, "bias");
+            return y.Reshape(x.Shape);
+
+            Tensor PerChannel(Tensor vector, string name) => vector.Shape == [channels]
+                ? vector.Reshape([channels, 1]).BroadcastTo([channels, places])
+                : throw new ShapeException($"GroupNorm: {name} must be [{channels}], the channels of x {x.Shape}, but it is {vector.Shape}.");
+        }
+
         /// <summary>y = x / max(‖x‖, ε) along the last axis.</summary>
         /// <param name="epsilon">ε, the smallest norm that is divided by.</param>
         public Tensor L2Normalize(float epsilon = 1e-12f)

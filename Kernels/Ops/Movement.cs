@@ -7,6 +7,17 @@ namespace MiniVlp.Kernels;
 /// <param name="Stride">Elements from the start of one row to the start of the next; 0 repeats the same row.</param>
 public readonly record struct StridedRows(int Start, int Stride);
 
+/// <summary>Where the row numbers of a gather start counting: after every <paramref name="IdsPerGroup"/> ids, one group of rows further on.</summary>
+/// <param name="IdsPerGroup">Ids that count from the same row.</param>
+/// <param name="RowsPerGroup">Rows from the start of one group to the start of the next; 0 for one table that all ids share.</param>
+public readonly record struct RowGroups(int IdsPerGroup, int RowsPerGroup)
+{
+    /// <summary>One table for all ids.</summary>
+    public static RowGroups One => new(1, 0);
+
+    internal long FirstRow(long id) => RowsPerGroup == 0 ? 0 : id / IdsPerGroup * RowsPerGroup;
+}
+
 /// <summary>Sizes and order of a <see cref="IBackend.Permute"/>; unused axes in front have size 1 and stride 0.</summary>
 /// <param name="Sizes">Sizes of the result's axes.</param>
 /// <param name="Strides">Elements in x from one index of each result axis to the next.</param>
@@ -46,14 +57,14 @@ public partial interface IBackend
     /// <summary>y = x with its axes in another order; y is written or accumulated as the target says.</summary>
     void Permute(DeviceBuffer x, GradientTarget y, PermuteArgs args);
 
-    /// <summary>y row i = table row (ids[i] + i · rowsPerId); rows have <paramref name="width"/> elements. Writes y.</summary>
-    void GatherRows(DeviceBuffer table, DeviceBuffer ids, DeviceBuffer y, int width, int rowsPerId);
+    /// <summary>y row i = table row (ids[i] + i / idsPerGroup · rowsPerGroup); rows have <paramref name="width"/> elements. Writes y.</summary>
+    void GatherRows(DeviceBuffer table, DeviceBuffer ids, DeviceBuffer y, int width, RowGroups groups);
 
     /// <summary>
-    /// dTable row (ids[i] + i · rowsPerId) += dy row i, in order of i; ids equal to <paramref name="ignoredId"/> contribute nothing.
+    /// dTable row (ids[i] + i / idsPerGroup · rowsPerGroup) += dy row i, in order of i; ids equal to <paramref name="ignoredId"/> contribute nothing.
     /// When the target does not accumulate, all other rows become zero.
     /// </summary>
-    void ScatterAddRows(DeviceBuffer dy, DeviceBuffer ids, GradientTarget dTable, int width, int rowsPerId, int ignoredId);
+    void ScatterAddRows(DeviceBuffer dy, DeviceBuffer ids, GradientTarget dTable, int width, RowGroups groups, int ignoredId);
 
     /// <summary>Smallest and largest of some integers; (0, 0) for none.</summary>
     (int Smallest, int Largest) IndexRange(DeviceBuffer ids);
@@ -91,19 +102,19 @@ public sealed unsafe partial class CpuBackend
     }
 
     /// <inheritdoc/>
-    public void GatherRows(DeviceBuffer table, DeviceBuffer ids, DeviceBuffer y, int width, int rowsPerId)
+    public void GatherRows(DeviceBuffer table, DeviceBuffer ids, DeviceBuffer y, int width, RowGroups groups)
     {
         int perChunk = Math.Max(1, ElementwiseGrain / Math.Max(1, width));
-        Run(new GatherRowsKernel(Floats(table), (float*)Ints(ids), Floats(y), ids.Length, width, rowsPerId, perChunk), ChunkCount(ids.Length, perChunk));
+        Run(new GatherRowsKernel(Floats(table), (float*)Ints(ids), Floats(y), ids.Length, width, groups, perChunk), ChunkCount(ids.Length, perChunk));
     }
 
     /// <inheritdoc/>
-    public void ScatterAddRows(DeviceBuffer dy, DeviceBuffer ids, GradientTarget dTable, int width, int rowsPerId, int ignoredId)
+    public void ScatterAddRows(DeviceBuffer dy, DeviceBuffer ids, GradientTarget dTable, int width, RowGroups groups, int ignoredId)
     {
         if (!dTable.IsNeeded || width == 0) return;
         int rows = dTable.Buffer.Length / width;
         int perChunk = Math.Max(64, ElementwiseGrain / width);
-        Run(new ScatterAddRowsKernel(Floats(dy), (float*)Ints(ids), Floats(dTable.Buffer), ids.Length, rows, width, rowsPerId, ignoredId, perChunk, dTable.Accumulate), ChunkCount(rows, perChunk));
+        Run(new ScatterAddRowsKernel(Floats(dy), (float*)Ints(ids), Floats(dTable.Buffer), ids.Length, rows, width, groups, ignoredId, perChunk, dTable.Accumulate), ChunkCount(rows, perChunk));
     }
 
     /// <inheritdoc/>
@@ -207,20 +218,20 @@ public sealed unsafe partial class CpuBackend
         }
     }
 
-    private readonly record struct GatherRowsKernel(Pointer Table, Pointer Ids, Pointer Y, int Count, int Width, int RowsPerId, int PerChunk) : ICpuKernel
+    private readonly record struct GatherRowsKernel(Pointer Table, Pointer Ids, Pointer Y, int Count, int Width, RowGroups Groups, int PerChunk) : ICpuKernel
     {
         public void Execute<V>(int chunk)
             where V : unmanaged, Simd.ISimd<V>
         {
             int* ids = (int*)(float*)Ids;
             for (long i = chunk * PerChunk; i < Math.Min(Count, (chunk + 1) * PerChunk); i++)
-                AddOrCopy<V>((float*)Table + ((ids[i] + (i * RowsPerId)) * Width), (float*)Y + (i * Width), Width, accumulate: false);
+                AddOrCopy<V>((float*)Table + ((ids[i] + Groups.FirstRow(i)) * Width), (float*)Y + (i * Width), Width, accumulate: false);
         }
     }
 
     /// <summary>A chunk owns a range of table rows and looks through all ids, so that no two chunks write to one row.</summary>
     private readonly record struct ScatterAddRowsKernel(
-        Pointer DY, Pointer Ids, Pointer DTable, int Count, int Rows, int Width, int RowsPerId, int IgnoredId, int PerChunk, bool Accumulate) : ICpuKernel
+        Pointer DY, Pointer Ids, Pointer DTable, int Count, int Rows, int Width, RowGroups Groups, int IgnoredId, int PerChunk, bool Accumulate) : ICpuKernel
     {
         public void Execute<V>(int chunk)
             where V : unmanaged, Simd.ISimd<V>
@@ -230,7 +241,7 @@ public sealed unsafe partial class CpuBackend
             if (!Accumulate) new Span<float>((float*)DTable + (first * Width), (int)(end - first) * Width).Clear();
             for (long i = 0; i < Count; i++)
             {
-                long row = ids[i] + (i * RowsPerId);
+                long row = ids[i] + Groups.FirstRow(i);
                 if (row < first || row >= end || ids[i] == IgnoredId) continue;
                 AddOrCopy<V>((float*)DY + (i * Width), (float*)DTable + (row * Width), Width, accumulate: true);
             }

@@ -54,7 +54,7 @@ public sealed class OpExpectation
             values[element] = kept + opCase.Step;
             double[] above = [.. opCase.Reference(x)];
             values[element] = kept - opCase.Step;
-            double[] below = opCase.Reference(x);
+            double[] below = [.. opCase.Reference(x)];
             values[element] = kept;
             double sum = 0;
             for (int i = 0; i < above.Length; i++) sum += (above[i] - below[i]) * Cotangent[i];
