@@ -14,6 +14,7 @@ public abstract class Activation
     [
         new Of<Gelu>("gelu"), new Of<GeluTanh>("gelu_pytorch_tanh"), new Of<GeluTanh>("gelu_new"), new Of<QuickGelu>("quick_gelu"),
         new Of<Relu>("relu"), new Of<Silu>("silu"), new Of<Silu>("swish"), new Of<Kernels.Tanh>("tanh"),
+        new Of<Mish>("mish"),
     ];
 
     private Activation(string name) => Name = name;

@@ -38,6 +38,9 @@ public static class ElementwiseOps
         /// <summary>y = erf(x).</summary>
         public Tensor Erf() => x.Apply<Erf>();
 
+        /// <summary>y = x · tanh(ln(1 + eˣ)), see <see cref="Kernels.Mish"/>.</summary>
+        public Tensor Mish() => x.Apply<Mish>();
+
         /// <summary>y = tanh x.</summary>
         public Tensor Tanh() => x.Apply<Tanh>();
 

@@ -264,6 +264,38 @@ public readonly struct Softplus : IUnaryOp
     internal static float Tail(float x) => SimdMath.LogOnePlus(new SimdScalar(MathF.Exp(-MathF.Abs(x)))).Value;
 }
 
+/// <summary>y = x · tanh(ln(1 + eˣ)), smooth and not monotonic (Misra, arXiv:1908.08681).</summary>
+public readonly struct Mish : IUnaryOp
+{
+    /// <inheritdoc/>
+    public static bool IsVectorized => true;
+
+    /// <inheritdoc/>
+    public static float Forward(float x) => x * Tanh.Forward(Softplus.Forward(x));
+
+    /// <inheritdoc/>
+    public static float Derivative(float x, float y)
+    {
+        float tanh = Tanh.Forward(Softplus.Forward(x));
+        return tanh + (x * (1f - (tanh * tanh)) * Sigmoid.Forward(x));
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Forward<V>(V x)
+        where V : unmanaged, ISimd<V>
+        => x * Tanh.Forward(Softplus.Forward(x));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Derivative<V>(V x, V y)
+        where V : unmanaged, ISimd<V>
+    {
+        V tanh = Tanh.Forward(Softplus.Forward(x));
+        return V.FusedMultiplyAdd(x * (V.Create(1f) - (tanh * tanh)), Sigmoid.Forward(x), tanh);
+    }
+}
+
 /// <summary>y = tanh x; y′ = 1 - y².</summary>
 public readonly struct Tanh : IUnaryOp
 {

@@ -28,6 +28,7 @@ public static class ElementwiseCases
         .. Unary("GeluTanh", x => x.GeluTanh(), v => 0.5 * v * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (v + (0.044715 * v * v * v)))), -7f, 7f),
         .. Unary("QuickGelu", x => x.QuickGelu(), v => v * DoubleMath.Sigmoid(1.702 * v), -7f, 7f),
         .. Unary("Silu", x => x.Silu(), v => v * DoubleMath.Sigmoid(v), -9f, 9f),
+        .. Unary("Mish", x => x.Mish(), v => v * Math.Tanh(Math.Log(1 + Math.Exp(v))), -9f, 9f),
         .. Unary("Apply", x => x.Apply<Cube>(), v => v * v * v),
         new("Tanh two chunks", [[20_011]], t => t[0].Tanh(), x => [.. x[0].Select(Math.Tanh)]) { GradientSamples = 5 },
     ];
