@@ -84,7 +84,7 @@ public sealed class CocoCaptionDataset : IImageTextDataset
         foreach (JsonElement image in InputFile.Field(root, "images", JsonValueKind.Array, path).EnumerateArray())
         {
             string where = $"{path}: images[{position++}]";
-            string file = InputFile.Text(InputFile.Field(image, "file_name", JsonValueKind.String, where), where);
+            string file = InputFile.Field(image, "file_name", JsonValueKind.String, where).GetString()!;
             ImageFiles.Below(_root, file, where);
             if (!files.TryAdd(Number(image, "id", where), file))
             {
@@ -102,7 +102,7 @@ public sealed class CocoCaptionDataset : IImageTextDataset
                 throw new InvalidDataException($"{where}: 'image_id' is {imageId}, which no image has.");
             }
 
-            string caption = InputFile.Text(InputFile.Field(annotation, "caption", JsonValueKind.String, where), where).Trim();
+            string caption = InputFile.Field(annotation, "caption", JsonValueKind.String, where).GetString()!.Trim();
             long id = annotation.TryGetProperty("id", out _) ? Number(annotation, "id", where) : position;
             _entries.Add(new Entry(imageId, id, file, caption));
             position++;

@@ -59,7 +59,7 @@ internal sealed record EmojiConcept(
 
             long order = InputFile.Field(entry, "sort_order", JsonValueKind.Number, where).TryGetInt64(out long value) ? value : position;
             IReadOnlyList<string> shortNames = [.. InputFile.Field(entry, "short_names", JsonValueKind.Array, where).EnumerateArray()
-                .Where(shortName => shortName.ValueKind == JsonValueKind.String).Select(shortName => InputFile.Text(shortName, where))];
+                .Where(shortName => shortName.ValueKind == JsonValueKind.String).Select(shortName => shortName.GetString()!)];
             EmojiConcept concept = new(code, ImageName(entry, where), name, caption, shortNames, category, subcategory);
             concepts.Add((order, concept));
             if (skinTones && entry.TryGetProperty("skin_variations", out JsonElement variations) && variations.ValueKind == JsonValueKind.Object)
@@ -116,6 +116,6 @@ internal sealed record EmojiConcept(
 
     private static string Text(JsonElement entry, string field, string where)
     {
-        return InputFile.Text(InputFile.Field(entry, field, JsonValueKind.String, where), where);
+        return InputFile.Field(entry, field, JsonValueKind.String, where).GetString()!;
     }
 }

@@ -60,6 +60,7 @@ internal static class InputFile
 
         try
         {
+            CheckStrings(json.Span, where);
             return JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = JsonDepth });
         }
         catch (JsonException error)
@@ -80,19 +81,6 @@ internal static class InputFile
             : throw new InvalidDataException($"{where}: the field '{name}' should be a json {Name(kind)} and is {Name(value.ValueKind)}.");
     }
 
-    public static string Text(JsonElement value, string where)
-    {
-        try
-        {
-            return value.GetString() ?? string.Empty;
-        }
-        catch (InvalidOperationException error)
-        {
-            // A \u escape that names half a surrogate pair parses as json and fails only here.
-            throw new InvalidDataException($"{where}: the string is not valid Unicode.", error);
-        }
-    }
-
     public static string Name(JsonValueKind kind)
     {
         return kind switch
@@ -104,5 +92,38 @@ internal static class InputFile
             JsonValueKind.True or JsonValueKind.False => "boolean",
             _ => "null",
         };
+    }
+
+    /// <summary>
+    /// A document may parse and still hold strings and names that are no text (broken UTF-8, half a surrogate pair as an escape), on which
+    /// every later look at it would fail in some other way; they are refused here once.
+    /// </summary>
+    private static void CheckStrings(ReadOnlySpan<byte> json, string where)
+    {
+        if (!System.Text.Unicode.Utf8.IsValid(json))
+        {
+            throw new InvalidDataException($"{where}: the json is not valid UTF-8.");
+        }
+
+        if (json.IndexOf("\\ud"u8) < 0 && json.IndexOf("\\uD"u8) < 0)
+        {
+            return;
+        }
+
+        Utf8JsonReader reader = new(json, new JsonReaderOptions { MaxDepth = JsonDepth });
+        while (reader.Read())
+        {
+            if (reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName && reader.ValueIsEscaped)
+            {
+                try
+                {
+                    reader.GetString();
+                }
+                catch (InvalidOperationException error)
+                {
+                    throw new InvalidDataException($"{where}: the string that ends at byte {reader.BytesConsumed} is half a surrogate pair, not text.", error);
+                }
+            }
+        }
     }
 }

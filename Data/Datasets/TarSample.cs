@@ -92,6 +92,6 @@ internal sealed class TarSample(string shard, string key)
         }
 
         string where = $"{shard}: member '{Key}.json'";
-        return InputFile.Text(InputFile.Field(json ?? ReadJson()!.Value, "caption", JsonValueKind.String, where), where).Trim();
+        return InputFile.Field(json ?? ReadJson()!.Value, "caption", JsonValueKind.String, where).GetString()!.Trim();
     }
 }

@@ -170,7 +170,7 @@ public sealed partial class ImagePreprocessor
             }
 
             return value.ValueKind == JsonValueKind.String
-                ? InputFile.Text(value, $"{path}: the field '{field}'")
+                ? value.GetString()!
                 : throw Wrong(field, "a string", value.GetRawText());
         }
 

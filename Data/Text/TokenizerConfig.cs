@@ -29,7 +29,7 @@ internal sealed class TokenizerConfig
                     throw new InvalidDataException($"{path}: added_tokens_decoder: '{entry.Name}' is not an id.");
                 }
 
-                AddToken(id, InputFile.Text(InputFile.Field(entry.Value, "content", JsonValueKind.String, $"{path}: added_tokens_decoder.{id}"), path));
+                AddToken(id, InputFile.Field(entry.Value, "content", JsonValueKind.String, $"{path}: added_tokens_decoder.{id}").GetString()!);
             }
         }
     }
@@ -131,7 +131,7 @@ internal sealed class TokenizerConfig
             ? InputFile.Field(value, "content", JsonValueKind.String, $"{_path}: {name}")
             : value;
         return text.ValueKind == JsonValueKind.String
-            ? InputFile.Text(text, $"{_path}: {name}")
+            ? text.GetString()!
             : throw new InvalidDataException($"{_path}: the field '{name}' should be a string and is {InputFile.Name(text.ValueKind)}.");
     }
 

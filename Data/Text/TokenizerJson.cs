@@ -28,7 +28,7 @@ internal static class TokenizerJson
     {
         if (model.TryGetProperty("type", out JsonElement type) && type.ValueKind == JsonValueKind.String)
         {
-            return InputFile.Text(type, path);
+            return type.GetString()!;
         }
 
         // Files of early versions leave the type out; only byte pairs have merges.
@@ -41,7 +41,7 @@ internal static class TokenizerJson
         if (model.TryGetProperty("continuing_subword_prefix", out JsonElement prefix) && prefix.ValueKind == JsonValueKind.String
             && !prefix.ValueEquals("##"))
         {
-            throw new InvalidDataException($"{path}: model.continuing_subword_prefix is '{InputFile.Text(prefix, path)}'; only '##' is supported.");
+            throw new InvalidDataException($"{path}: model.continuing_subword_prefix is '{prefix.GetString()!}'; only '##' is supported.");
         }
 
         if (model.TryGetProperty("max_input_chars_per_word", out JsonElement longest) && longest.ValueKind == JsonValueKind.Number
@@ -52,7 +52,7 @@ internal static class TokenizerJson
 
         JsonElement normalizer = InputFile.Field(root, "normalizer", JsonValueKind.Object, path);
         string where = $"{path}: normalizer";
-        string kind = InputFile.Text(InputFile.Field(normalizer, "type", JsonValueKind.String, where), where);
+        string kind = InputFile.Field(normalizer, "type", JsonValueKind.String, where).GetString()!;
         if (kind != "BertNormalizer")
         {
             throw new InvalidDataException($"{where}.type is '{kind}'; only BertNormalizer is supported with a WordPiece model.");
@@ -83,9 +83,9 @@ internal static class TokenizerJson
             string where = $"{path}: model.merges[{merges.Count}]";
             string[] parts = merge.ValueKind switch
             {
-                JsonValueKind.String => InputFile.Text(merge, where).Split(' '),
+                JsonValueKind.String => merge.GetString()!.Split(' '),
                 JsonValueKind.Array when merge.EnumerateArray().All(part => part.ValueKind == JsonValueKind.String)
-                    => [.. merge.EnumerateArray().Select(part => InputFile.Text(part, where))],
+                    => [.. merge.EnumerateArray().Select(part => part.GetString()!)],
                 _ => [],
             };
             if (parts.Length != 2 || parts.Any(part => part.Length == 0 || part.Contains(' ', StringComparison.Ordinal)))
@@ -115,7 +115,7 @@ internal static class TokenizerJson
                 throw new InvalidDataException($"{where}: the field 'id' is not a whole number.");
             }
 
-            config.AddToken(id, InputFile.Text(InputFile.Field(token, "content", JsonValueKind.String, where), where));
+            config.AddToken(id, InputFile.Field(token, "content", JsonValueKind.String, where).GetString()!);
         }
     }
 }
