@@ -58,17 +58,22 @@ public sealed record SceneOptions
     public SceneHoldout Holdout { get; init; }
 
     /// <summary>
-    /// A world that a small CLIP learns in about a minute on two cores: one object, two in a clear direction, or a group; two sizes;
-    /// three calm backgrounds.
+    /// A world that a small CLIP learns in about a minute on two cores: one object, two in a clear direction, or a group; the two larger
+    /// sizes; eight colours, so that shape too has to tell captions apart; three calm backgrounds.
     /// </summary>
     public static SceneOptions Demo { get; } = new()
     {
-        Sizes = [SceneSize.Small, SceneSize.Large],
+        Colors =
+        [
+            SceneColor.Red, SceneColor.Orange, SceneColor.Yellow, SceneColor.Green,
+            SceneColor.Blue, SceneColor.Purple, SceneColor.Pink, SceneColor.Black,
+        ],
+        Sizes = [SceneSize.Medium, SceneSize.Large],
         Backgrounds = [SceneBackground.White, SceneBackground.Gray, SceneBackground.Shaded],
         Relations = [SceneRelation.LeftOf, SceneRelation.RightOf, SceneRelation.Above, SceneRelation.Below],
-        SingleWeight = 0.4,
-        PairWeight = 0.4,
-        GroupWeight = 0.2,
+        SingleWeight = 0.5,
+        PairWeight = 0.35,
+        GroupWeight = 0.15,
         CrowdWeight = 0,
     };
 

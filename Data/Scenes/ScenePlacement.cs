@@ -11,7 +11,7 @@ internal sealed class ScenePlacement
     private const int TriesPerObject = 40;
     private const int RestartsPerSizes = 12;
 
-    private static readonly ImmutableArray<double> Radii = [0.105, 0.145, 0.195];
+    private static readonly ImmutableArray<double> Radii = [0.115, 0.16, 0.215];
 
     private readonly SceneOptions _options;
     private readonly ImmutableArray<SceneRelation> _relations;

@@ -71,13 +71,13 @@ public enum SceneColor
 /// <summary>How large an object is drawn.</summary>
 public enum SceneSize
 {
-    /// <summary>About 0.21 of the picture's side across.</summary>
+    /// <summary>About 0.23 of the picture's side across.</summary>
     Small,
 
-    /// <summary>About 0.29 of the picture's side across.</summary>
+    /// <summary>About 0.32 of the picture's side across.</summary>
     Medium,
 
-    /// <summary>About 0.39 of the picture's side across.</summary>
+    /// <summary>About 0.43 of the picture's side across.</summary>
     Large,
 }
 
