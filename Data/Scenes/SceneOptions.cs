@@ -58,17 +58,23 @@ public sealed record SceneOptions
     public SceneHoldout Holdout { get; init; }
 
     /// <summary>
-    /// A world that a small CLIP learns in about a minute on two cores: one object, two in a clear direction, or a group; the two larger
-    /// sizes; eight colours, so that shape too has to tell captions apart; three calm backgrounds.
+    /// A world that a small CLIP learns in about a minute on two cores: one object, two in a clear direction, or a group; eight shapes in
+    /// eight colours, all of one size, so that shape too has to tell captions apart; three calm backgrounds.
     /// </summary>
     public static SceneOptions Demo { get; } = new()
     {
+        Shapes =
+        [
+            SceneShape.Circle, SceneShape.Square, SceneShape.Triangle, SceneShape.Star,
+            SceneShape.Heart, SceneShape.Cross, SceneShape.Ring, SceneShape.Crescent,
+        ],
         Colors =
         [
             SceneColor.Red, SceneColor.Orange, SceneColor.Yellow, SceneColor.Green,
             SceneColor.Blue, SceneColor.Purple, SceneColor.Pink, SceneColor.Black,
         ],
-        Sizes = [SceneSize.Medium, SceneSize.Large],
+        Sizes = [SceneSize.Medium],
+        MaxRotation = 0.04,
         Backgrounds = [SceneBackground.White, SceneBackground.Gray, SceneBackground.Shaded],
         Relations = [SceneRelation.LeftOf, SceneRelation.RightOf, SceneRelation.Above, SceneRelation.Below],
         SingleWeight = 0.5,

@@ -46,7 +46,7 @@ public sealed class CaptionNoiseTests
     [InlineData(CaptionNoiseKind.SwappedPair)]
     public void AKindChangesWhatItSays(CaptionNoiseKind kind)
     {
-        var data = new SceneDataset(new SceneDatasetOptions { Count = 400, NoiseRate = 1, NoiseKinds = [kind] });
+        var data = new SceneDataset(new SceneDatasetOptions { World = new SceneOptions(), Count = 400, NoiseRate = 1, NoiseKinds = [kind] });
         NoisyCaption[] noisy = [.. Enumerable.Range(0, 400).Select(data.CaptionAt).Where(caption => caption.Kind != CaptionNoiseKind.None)];
 
         Assert.True(noisy.Length > 20);
