@@ -208,42 +208,8 @@ internal static class PositionInterpolation
         int side = (int)Math.Round(Math.Sqrt(count - 1));
         Tensor table = positions.Reshape([count, width]);
         if (rows == side && columns == side) return table;
-        Tensor grid = Weights(side, rows, columns, positions.Device).MatMul(table.Slice(1, count - 1));
-        return Tensor.Concatenate(0, table.Slice(0, 1), grid);
-    }
-
-    /// <summary>The matrix [rows · columns, side · side] that takes a square grid to the other: bicubic along each axis.</summary>
-    private static Tensor Weights(int side, int rows, int columns, Device device)
-    {
-        float[,] down = Bicubic(side, rows), across = Bicubic(side, columns);
-        float[] weights = new float[rows * columns * side * side];
-        for (int i = 0; i < weights.Length; i++)
-        {
-            int column = i % side, row = i / side % side, newColumn = i / (side * side) % columns, newRow = i / (side * side) / columns;
-            weights[i] = down[newRow, row] * across[newColumn, column];
-        }
-
-        return Tensor.FromArray(weights, [rows * columns, side * side], device);
-    }
-
-    /// <summary>Weights of the four neighbours (a = -0.75, pixel centres at one half, borders repeated), as [to, from].</summary>
-    private static float[,] Bicubic(int from, int to)
-    {
-        const double A = -0.75;
-        float[,] weights = new float[to, from];
-        for (int i = 0; i < to; i++)
-        {
-            double centre = ((i + 0.5) * from / to) - 0.5;
-            int left = (int)Math.Floor(centre);
-            for (int neighbour = left - 1; neighbour <= left + 2; neighbour++)
-            {
-                double d = Math.Abs(centre - neighbour);
-                double weight = d <= 1 ? ((((A + 2) * d) - (A + 3)) * d * d) + 1 : ((((d - 5) * d) + 8) * d * A) - (4 * A);
-                weights[i, Math.Clamp(neighbour, 0, from - 1)] += (float)weight;
-            }
-        }
-
-        return weights;
+        Tensor grid = table.Slice(1, count - 1).Transpose().Reshape([1, width, side, side]).ResizeBicubic(rows, columns);
+        return Tensor.Concatenate(0, table.Slice(0, 1), grid.Reshape([width, rows * columns]).Transpose());
     }
 }
 
