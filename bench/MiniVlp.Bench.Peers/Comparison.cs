@@ -1,0 +1,105 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using MiniVlp.Bench.Workloads;
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Bench.Peers;
+
+/// <summary>Medians and best times in milliseconds; a ratio is the other library's median over ours: above 1, ours is faster.</summary>
+internal sealed record ComparisonRow(string Name, int Rounds, Timing Ours, double ShareOfPeak, Timing? Torch, Timing? Onnx)
+{
+    public const string Header =
+        "workload                    ours ms    GFLOP/s      GB/s  of peak |  torch ms  ratio (best) |   onnx ms  ratio (best) | rounds";
+
+    public double? TorchRatio => Torch?.MedianMilliseconds / Ours.MedianMilliseconds;
+
+    public double? OnnxRatio => Onnx?.MedianMilliseconds / Ours.MedianMilliseconds;
+
+    public override string ToString() => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{Name,-25} {Ours.MedianMilliseconds,9:F3} {Ours.GigaflopsPerSecond,10:F1} {Ours.GigabytesPerSecond,9:F1} {ShareOfPeak,8:P0} | {Peer(Torch)} | {Peer(Onnx)} | {Rounds,5}");
+
+    private string Peer(Timing? peer) => peer is null
+        ? "        -      -        "
+        : string.Create(
+            CultureInfo.InvariantCulture,
+            $"{peer.MedianMilliseconds,9:F3} {peer.MedianMilliseconds / Ours.MedianMilliseconds,6:F2} ({peer.BestMilliseconds / Ours.BestMilliseconds,4:F2})");
+}
+
+/// <summary>
+/// Times the libraries in alternation inside one process: what else happens on the machine then hits all of them alike. Short runs are
+/// repeated until a measurement takes about two milliseconds.
+/// </summary>
+internal sealed class Comparison(Device device, Options options, MachinePeak peak)
+{
+    private const int LeastRounds = 7, MostRounds = 2000;
+    private const double LeastMilliseconds = 2;
+
+    public ComparisonRow Measure(Workload workload)
+    {
+        using PreparedWorkload ours = workload.Prepare(device);
+        using PeerWorkload? torch = Torch.Prepare(workload.Name), onnx = Onnx.Prepare(workload.Name, options.Threads);
+        List<double> oursTimes = [], torchTimes = [], onnxTimes = [];
+        int repetitions = 1;
+        for (int i = 0; i < 3; i++)
+        {
+            double once = Time(ours.Run, 1);
+            repetitions = Math.Max(1, (int)(LeastMilliseconds / once));
+            torch?.Run();
+            onnx?.Run();
+        }
+
+        Stopwatch total = Stopwatch.StartNew();
+        while (oursTimes.Count < LeastRounds || (total.Elapsed.TotalSeconds < options.Seconds && oursTimes.Count < MostRounds))
+        {
+            if (torch is not null) torchTimes.Add(Time(torch.Run, repetitions));
+            oursTimes.Add(Time(ours.Run, repetitions));
+            if (onnx is not null) onnxTimes.Add(Time(onnx.Run, repetitions));
+        }
+
+        Timing timing = Timing.Of(workload, oursTimes);
+        return new ComparisonRow(
+            workload.Name,
+            oursTimes.Count,
+            timing,
+            timing.ShareOf(peak),
+            torch is null ? null : Timing.Of(workload, torchTimes),
+            onnx is null ? null : Timing.Of(workload, onnxTimes));
+    }
+
+    private double Time(Action run, int repetitions)
+    {
+        double start = Now();
+        for (int i = 0; i < repetitions; i++) run();
+        return (Now() - start) / repetitions;
+    }
+
+    private double Now() => options.Clock is "cpu" ? ProcessorClock.Milliseconds : Stopwatch.GetTimestamp() * 1000.0 / Stopwatch.Frequency;
+}
+
+/// <summary>Processor time of this process; System.Diagnostics.Process counts it in ticks of ten milliseconds only.</summary>
+internal static partial class ProcessorClock
+{
+    private const int ProcessClock = 2;
+
+    /// <exception cref="PlatformNotSupportedException">Not Linux.</exception>
+    public static double Milliseconds
+    {
+        get
+        {
+            if (!OperatingSystem.IsLinux()) throw new PlatformNotSupportedException("--clock cpu needs Linux.");
+            return clock_gettime(ProcessClock, out TimeSpec time) == 0 ? (time.Seconds * 1e3) + (time.Nanoseconds / 1e6) : throw new InvalidOperationException("clock_gettime failed.");
+        }
+    }
+
+    [LibraryImport("libc")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int clock_gettime(int clock, out TimeSpec time);
+
+    private struct TimeSpec
+    {
+        public long Seconds;
+        public long Nanoseconds;
+    }
+}

@@ -1,0 +1,4 @@
+using BenchmarkDotNet.Running;
+using MiniVlp.Bench;
+
+BenchmarkSwitcher.FromAssembly(typeof(WorkloadBenchmarks).Assembly).Run(args);
