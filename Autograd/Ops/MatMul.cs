@@ -185,8 +185,12 @@ public static class MatMulOps
                 {
                     args = args with
                     {
-                        OuterBatch = args.InnerBatch, OuterStrideA = args.InnerStrideA, OuterStrideB = args.InnerStrideB,
-                        InnerBatch = axis.Size, InnerStrideA = axis.Left, InnerStrideB = axis.Right,
+                        OuterBatch = args.InnerBatch,
+                        OuterStrideA = args.InnerStrideA,
+                        OuterStrideB = args.InnerStrideB,
+                        InnerBatch = axis.Size,
+                        InnerStrideA = axis.Left,
+                        InnerStrideB = axis.Right,
                     };
                 }
             }

@@ -18,9 +18,18 @@ internal sealed record EmojiConcept(
     /// <summary>Emoji whose men, women and persons have code points of their own instead of a gender sign.</summary>
     private static readonly Dictionary<string, string> GenderTwins = new(StringComparer.Ordinal)
     {
-        ["1f466"] = "1f9d2", ["1f467"] = "1f9d2", ["1f474"] = "1f9d3", ["1f475"] = "1f9d3", ["1f934"] = "1f478", ["1f57a"] = "1f483",
-        ["1f936"] = "1f385", ["1f46b"] = "1f9d1-200d-1f91d-200d-1f9d1", ["1f46c"] = "1f9d1-200d-1f91d-200d-1f9d1",
-        ["1f46d"] = "1f9d1-200d-1f91d-200d-1f9d1", ["1f48f"] = "1f9d1-200d-2764-200d-1f48b-200d-1f9d1", ["1f491"] = "1f9d1-200d-2764-200d-1f9d1",
+        ["1f466"] = "1f9d2",
+        ["1f467"] = "1f9d2",
+        ["1f474"] = "1f9d3",
+        ["1f475"] = "1f9d3",
+        ["1f934"] = "1f478",
+        ["1f57a"] = "1f483",
+        ["1f936"] = "1f385",
+        ["1f46b"] = "1f9d1-200d-1f91d-200d-1f9d1",
+        ["1f46c"] = "1f9d1-200d-1f91d-200d-1f9d1",
+        ["1f46d"] = "1f9d1-200d-1f91d-200d-1f9d1",
+        ["1f48f"] = "1f9d1-200d-2764-200d-1f48b-200d-1f9d1",
+        ["1f491"] = "1f9d1-200d-2764-200d-1f9d1",
     };
 
     /// <summary>

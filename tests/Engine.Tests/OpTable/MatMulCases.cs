@@ -82,17 +82,20 @@ public static class MatMulCases
                 $"Linear {shape} to {outputs} residual",
                 [shape, weight, bias, output],
                 t => t[0].Linear(t[1], t[2], t[3]),
-                x => Reference(x[0], x[1], x[2], x[3])) { GradientSamples = samples };
+                x => Reference(x[0], x[1], x[2], x[3]))
+            { GradientSamples = samples };
             yield return new(
                 $"Linear {shape} to {outputs} quick gelu",
                 [shape, weight, bias],
                 t => t[0].Linear<QuickGelu>(t[1], t[2]),
-                x => [.. Reference(x[0], x[1], x[2], null).Select(v => v * DoubleMath.Sigmoid(1.702 * v))]) { GradientSamples = samples };
+                x => [.. Reference(x[0], x[1], x[2], null).Select(v => v * DoubleMath.Sigmoid(1.702 * v))])
+            { GradientSamples = samples };
             yield return new(
                 $"Linear {shape} to {outputs} scalar activation no bias",
                 [shape, weight],
                 t => t[0].Linear<Cube>(t[1], null),
-                x => [.. Reference(x[0], x[1], null, null).Select(v => v * v * v)]) { Range = (-0.5f, 0.5f), GradientSamples = samples };
+                x => [.. Reference(x[0], x[1], null, null).Select(v => v * v * v)])
+            { Range = (-0.5f, 0.5f), GradientSamples = samples };
 
             double[] Reference(double[] x, double[] w, double[]? b, double[]? residual)
             {

@@ -14,7 +14,9 @@ public sealed class OpBoundaryTests
     /// <summary>Operations without a differentiable result from a tensor, or with tests of their own.</summary>
     private static readonly Dictionary<string, string> WithoutCase = new(StringComparer.Ordinal)
     {
-        ["RandomUniform"] = "RandomTests", ["RandomNormal"] = "RandomTests", ["RandomTruncatedNormal"] = "RandomTests",
+        ["RandomUniform"] = "RandomTests",
+        ["RandomNormal"] = "RandomTests",
+        ["RandomTruncatedNormal"] = "RandomTests",
         ["Checkpoint"] = "its result is that of the function it is given",
     };
 
