@@ -18,8 +18,11 @@ public sealed class Tape : TensorScope
     [ThreadStatic]
     private static Tape? _recording;
 
-    private readonly List<Function> _functions = [];
-    private readonly HashSet<Tensor> _retained = [];
+    [ThreadStatic]
+    private static Stack<List<Function>>? _spareLists;
+
+    private readonly List<Function> _functions = _spareLists?.TryPop(out List<Function>? spare) == true ? spare : [];
+    private HashSet<Tensor>? _retained;
     private readonly Tape? _outer;
     private bool _ranBackward;
 
@@ -73,7 +76,7 @@ public sealed class Tape : TensorScope
     /// <returns>The tensor itself.</returns>
     public Tensor Retain(Tensor tensor)
     {
-        _retained.Add(tensor);
+        (_retained ??= []).Add(tensor);
         tensor.KeepsGradient = true;
         return tensor;
     }
@@ -114,7 +117,7 @@ public sealed class Tape : TensorScope
                 Tensor output = function.Output;
                 if (output.HasGradient) function.Backward(output.GradientBuffer);
                 function.Release();
-                if (ReferenceEquals(output, loss) || _retained.Contains(output)) continue;
+                if (ReferenceEquals(output, loss) || _retained?.Contains(output) == true) continue;
                 output.ReleaseGradient();
                 output.ReleaseElements();
             }
@@ -132,6 +135,7 @@ public sealed class Tape : TensorScope
     {
         foreach (Function function in _functions) function.Release();
         _functions.Clear();
+        (_spareLists ??= new()).Push(_functions);
         if (ReferenceEquals(_recording, this)) _recording = _outer;
     }
 

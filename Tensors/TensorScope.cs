@@ -9,7 +9,11 @@ public class TensorScope : IDisposable
     [ThreadStatic]
     private static TensorScope? _current;
 
-    private readonly List<IDisposable> _owned = [];
+    /// <summary>Lists of closed scopes, for the next ones: a step opens the same scopes as the one before.</summary>
+    [ThreadStatic]
+    private static Stack<List<IDisposable>>? _spareLists;
+
+    private readonly List<IDisposable> _owned = _spareLists?.TryPop(out List<IDisposable>? spare) == true ? spare : [];
     private readonly TensorScope? _outer;
     private bool _disposed;
 
@@ -28,6 +32,7 @@ public class TensorScope : IDisposable
     public T Keep<T>(T tensor)
         where T : class, IDisposable
     {
+        ObjectDisposedException.ThrowIf(_disposed, this);
         for (int i = _owned.Count - 1; i >= 0; i--)
         {
             if (!ReferenceEquals(_owned[i], tensor)) continue;
@@ -49,11 +54,16 @@ public class TensorScope : IDisposable
         Closing();
         foreach (IDisposable tensor in _owned) tensor.Dispose();
         _owned.Clear();
+        (_spareLists ??= new()).Push(_owned);
         _current = _outer;
         GC.SuppressFinalize(this);
     }
 
-    internal void Own(IDisposable tensor) => _owned.Add(tensor);
+    internal void Own(IDisposable tensor)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        _owned.Add(tensor);
+    }
 
     /// <summary>What a derived scope has to do before its tensors go.</summary>
     protected virtual void Closing()

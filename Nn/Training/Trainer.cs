@@ -38,6 +38,7 @@ public sealed record TrainerOptions
 public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions options) : IDisposable
 {
     private readonly Generator _generator = new(options.Seed);
+    private readonly Parameter[] _parameters = [.. model.NamedParameters().Select(named => named.Parameter)];
 
     /// <summary>Steps taken so far.</summary>
     public int Step { get; private set; }
@@ -154,7 +155,7 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
 
     private StepResult Update(Func<float> accumulateGradients)
     {
-        model.ClearGradients();
+        foreach (Parameter parameter in _parameters) parameter.ClearGradient();
         Generator outer = Generator.Current;
         Generator.Current = _generator;
         float loss;
