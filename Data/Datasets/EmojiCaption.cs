@@ -26,7 +26,7 @@ internal static class EmojiCaption
             return null;
         }
 
-        string place = text[..^End.Length];
+        string place = text[..^End.Length].Replace(" SAR China", string.Empty, StringComparison.Ordinal);
         int bracket = place.IndexOf(" (", StringComparison.Ordinal);
         place = bracket > 0 && place.EndsWith(')') ? place[..bracket] : place;
         place = place.StartsWith("St. ", StringComparison.Ordinal) ? $"Saint {place[4..]}" : place;

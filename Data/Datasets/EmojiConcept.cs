@@ -12,8 +12,14 @@ internal sealed record EmojiConcept(
     private static readonly string[] Tones = ["1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"];
     private static readonly string[] ToneNames = ["light", "medium-light", "medium", "medium-dark", "dark"];
 
-    /// <summary>The middle finger.</summary>
-    private static readonly HashSet<string> LeftOut = ["1F595"];
+    /// <summary>
+    /// Flags of territories that are drawn like the flag of the country, so that the country keeps its name (Bouvet Island, Clipperton, Sark,
+    /// Diego Garcia, Ceuta and Melilla, Heard and McDonald, Saint Martin, Svalbard, U.S. Outlying Islands), and the middle finger.
+    /// </summary>
+    private static readonly HashSet<string> LeftOut =
+    [
+        "1F1E7-1F1FB", "1F1E8-1F1F5", "1F1E8-1F1F6", "1F1E9-1F1EC", "1F1EA-1F1E6", "1F1ED-1F1F2", "1F1F2-1F1EB", "1F1F8-1F1EF", "1F1FA-1F1F2", "1F595",
+    ];
 
     /// <summary>Emoji whose men, women and persons have code points of their own instead of a gender sign.</summary>
     private static readonly Dictionary<string, string> GenderTwins = new(StringComparer.Ordinal)

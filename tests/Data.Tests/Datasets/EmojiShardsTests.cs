@@ -12,6 +12,7 @@ public class EmojiShardsTests
     [InlineData("SMILING FACE WITH OPEN MOUTH", "face-smiling", "smiling face with open mouth")]
     [InlineData("St. Kitts & Nevis Flag", "country-flag", "flag of Saint Kitts and Nevis")]
     [InlineData("Cocos (Keeling) Islands Flag", "country-flag", "flag of Cocos (Keeling) Islands")]
+    [InlineData("Hong Kong SAR China Flag", "country-flag", "flag of Hong Kong")]
     [InlineData("Myanmar (Burma) Flag", "country-flag", "flag of Myanmar")]
     [InlineData("KEYCAP 3", "keycap", "keycap with the digit three")]
     [InlineData("KEYCAP TEN", "keycap", "keycap with the number ten")]
