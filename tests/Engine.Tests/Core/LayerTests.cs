@@ -1,0 +1,199 @@
+using MiniVlp.Autograd;
+using MiniVlp.Nn;
+using MiniVlp.Tensors;
+using Xunit;
+
+namespace MiniVlp.Engine.Tests.Core;
+
+/// <summary>Modules and layers: names, initialisation, variants of the one block.</summary>
+public sealed class LayerTests
+{
+    private static readonly TransformerBlockOptions Options = new() { Width = 8, Heads = 2, HiddenWidth = 16, Activation = Activation.Gelu, Names = TransformerBlockNames.Bert };
+
+    [Fact]
+    public void NamesAreThePathsOfACheckpoint()
+    {
+        using Transformer stack = new("encoder.layer", 2, Options with { ContextWidth = 6, LayerScale = 0.1f });
+        string[] names = [.. stack.NamedParameters().Select(named => named.Name)];
+        Assert.Contains("encoder.layer.1.attention.self.query.weight", names);
+        Assert.Contains("encoder.layer.0.crossattention.self.key.bias", names);
+        Assert.Contains("encoder.layer.0.lambda_1", names);
+        Assert.Contains("encoder.layer.1.output.LayerNorm.bias", names);
+        Assert.Equal(names.Length, names.Distinct().Count());
+        Assert.Equal([8, 6], stack.NamedParameters().Single(named => named.Name == "encoder.layer.0.crossattention.self.key.weight").Parameter.Shape);
+    }
+
+    [Fact]
+    public void InitialValuesDependOnSeedAndNameAlone()
+    {
+        using Linear a = new(4, 3), b = new(4, 3), c = new(4, 3);
+        a.Initialize(Device.Cpu, 5);
+        b.Initialize(Device.Cpu, 5);
+        c.Initialize(Device.Cpu, 6);
+        Assert.Equal(a.Weight.Value.ToArray(), b.Weight.Value.ToArray());
+        Assert.NotEqual(a.Weight.Value.ToArray(), c.Weight.Value.ToArray());
+        Assert.All(a.Bias!.Value.ToArray(), value => Assert.Equal(0f, value));
+        Assert.Equal(15, a.ParameterCount());
+    }
+
+    [Theory]
+    [InlineData("normal", 0.02)]
+    [InlineData("truncated", 0.0176)]
+    [InlineData("kaiming", 0.1)]
+    [InlineData("xavier", 0.0816)]
+    public void InitializersHaveTheirDeviation(string name, double deviation)
+    {
+        Initializer initializer = name switch
+        {
+            "normal" => Initializers.Normal(0.02f),
+            "truncated" => Initializers.TruncatedNormal(0.02f),
+            "kaiming" => Initializers.KaimingNormal,
+            _ => Initializers.XavierUniform,
+        };
+        float[] values = new float[100 * 200];
+        initializer(values, [100, 200], new Random(1));
+        Assert.Equal(0, values.Average(), 3e-3f * (float)(deviation / 0.02));
+        Assert.Equal(deviation, Math.Sqrt(values.Average(value => (double)value * value)), deviation * 0.03);
+        if (name == "truncated") Assert.True(values.Max(Math.Abs) <= 0.04f);
+    }
+
+    [Fact]
+    public void AParameterWithoutValuesSaysHowToGetThem()
+    {
+        using Linear layer = new(2, 2);
+        Assert.Contains("Initialize", Assert.Throws<InvalidOperationException>(() => layer.Weight.Value).Message, StringComparison.Ordinal);
+        Assert.False(layer.Weight.IsInitialized);
+        Assert.Throws<ShapeException>(() => layer.Weight.Assign([1], Device.Cpu));
+    }
+
+    [Fact]
+    public void FrozenParametersGetNoGradient()
+    {
+        using Linear layer = new(3, 2);
+        layer.Initialize(Device.Cpu);
+        layer.Weight.IsTrainable = false;
+        using (Tape tape = Tape.Record()) tape.Backward(layer.Forward(Tensor.Full([1, 3], 1f)).Sum());
+        Assert.Null(layer.Weight.Gradient);
+        Assert.Equal([1, 1], layer.Bias!.Gradient!.ToArray());
+        layer.ClearGradients();
+        Assert.Null(layer.Bias.Gradient);
+        layer.SetTrainable(true);
+        Assert.True(layer.Weight.Value.NeedsGradient);
+    }
+
+    [Fact]
+    public void DropoutIsActiveInTrainingAlone()
+    {
+        using TensorScope scope = new();
+        Dropout dropout = new(0.5f);
+        DropPath path = new(0.5f);
+        Tensor x = Tensor.Full([100, 4], 1f);
+        Assert.Same(x, dropout.Forward(x));
+        Assert.Same(x, path.Forward(x));
+        dropout.Train();
+        path.Train();
+        Generator.Current = new Generator(3);
+        Assert.Equal([0f, 2f], dropout.Forward(x).ToArray().Distinct().Order());
+        Assert.All(path.Forward(x).ToArray().Chunk(4), sample => Assert.Single(sample.Distinct()));
+        dropout.Evaluate();
+        Assert.False(dropout.IsActive);
+    }
+
+    [Fact]
+    public void ABlockWithCrossAttentionNeedsItsContext()
+    {
+        using TensorScope scope = new();
+        using TransformerBlock crossing = new(Options with { ContextWidth = 6 }), plain = new(Options);
+        crossing.Initialize(Device.Cpu);
+        plain.Initialize(Device.Cpu);
+        Tensor x = Tensor.RandomNormal([2, 3, 8], 0, 1, new Generator(1), Device.Cpu), context = Tensor.RandomNormal([2, 5, 6], 0, 1, new Generator(2), Device.Cpu);
+        Assert.Throws<ArgumentException>(() => crossing.Forward(x));
+        Assert.Throws<ArgumentException>(() => plain.Forward(x, context: context));
+        Tensor y = crossing.Forward(x, context: context);
+        Assert.Equal(x.Shape, y.Shape);
+        Assert.NotEqual(y.ToArray(), crossing.Forward(x, context: context * 2f).ToArray());
+
+        // A context token that is masked out does not matter.
+        AttentionMask mask = new(KeyMask: IndexTensor.FromArray([1, 1, 1, 1, 0, 1, 1, 1, 1, 0], [2, 5]));
+        float[] changed = context.ToArray();
+        for (int batch = 0; batch < 2; batch++)
+            for (int i = 0; i < 6; i++) changed[(batch * 30) + 24 + i] += 3f;
+        Assert.Equal(crossing.Forward(x, context: context, contextMask: mask).ToArray(), crossing.Forward(x, context: Tensor.FromArray(changed, context.Shape), contextMask: mask).ToArray());
+    }
+
+    [Theory]
+    [InlineData(NormPlacement.Pre)]
+    [InlineData(NormPlacement.Post)]
+    public void LayerScaleScalesTheBranches(NormPlacement placement)
+    {
+        using TensorScope scope = new();
+        using TransformerBlock block = new(Options with { LayerScale = 0f, NormPlacement = placement });
+        block.Initialize(Device.Cpu);
+        Tensor x = Tensor.RandomNormal([2, 3, 8], 0, 1, new Generator(1), Device.Cpu);
+        Tensor expected = placement == NormPlacement.Pre ? x : x.LayerNorm(null, null, 1e-5f).LayerNorm(null, null, 1e-5f);
+        float[] actual = block.Forward(x).ToArray();
+        Assert.All(expected.ToArray().Zip(actual), pair => Assert.Equal(pair.First, pair.Second, 1e-5f));
+    }
+
+    [Fact]
+    public void StackedProjectionsEqualSeparateOnes()
+    {
+        using TensorScope scope = new();
+        using MultiHeadAttention separate = new(8, 2), stacked = new(8, 2, AttentionNames.Stacked);
+        separate.Initialize(Device.Cpu, 1);
+        stacked.Initialize(Device.Cpu, 2);
+        Dictionary<string, Parameter> from = separate.NamedParameters().ToDictionary(named => named.Name, named => named.Parameter);
+        Dictionary<string, Parameter> to = stacked.NamedParameters().ToDictionary(named => named.Name, named => named.Parameter);
+        to["in_proj_weight"].Assign([.. from["q_proj.weight"].Value.ToArray(), .. from["k_proj.weight"].Value.ToArray(), .. from["v_proj.weight"].Value.ToArray()], Device.Cpu);
+        to["out_proj.weight"].Assign(from["out_proj.weight"].Value.ToArray(), Device.Cpu);
+        Tensor x = Tensor.RandomNormal([2, 3, 8], 0, 1, new Generator(1), Device.Cpu);
+        Assert.Equal(separate.Forward(x).ToArray(), stacked.Forward(x).ToArray());
+        Assert.Throws<ArgumentException>(() => new MultiHeadAttention(8, 3));
+    }
+
+    [Fact]
+    public void ProbabilitiesAreThoseOfTheFusedAttention()
+    {
+        using TensorScope scope = new();
+        using MultiHeadAttention attention = new(8, 2);
+        attention.Initialize(Device.Cpu, 1);
+        Tensor x = Tensor.RandomNormal([2, 4, 8], 0, 1, new Generator(1), Device.Cpu), bias = Tensor.RandomNormal([2, 4, 4], 0, 1, new Generator(2), Device.Cpu);
+        AttentionMask mask = new(Causal: true, KeyMask: IndexTensor.FromArray([1, 1, 1, 1, 1, 1, 0, 1], [2, 4]), Bias: bias);
+        Tensor probabilities = attention.Probabilities(x, null, mask);
+        Assert.All(probabilities.Sum(3).ToArray(), sum => Assert.Equal(1f, sum, 1e-5f));
+        Parameter value = attention.NamedParameters().Single(named => named.Name == "v_proj.weight").Parameter;
+        Parameter output = attention.NamedParameters().Single(named => named.Name == "out_proj.weight").Parameter;
+        Tensor values = x.Linear(value.Value).Reshape([2, 4, 2, 4]).Permute(0, 2, 1, 3);
+        Tensor expected = probabilities.MatMul(values).Permute(0, 2, 1, 3).Reshape([2, 4, 8]).Linear(output.Value);
+        Assert.All(expected.ToArray().Zip(attention.Forward(x, null, mask).ToArray()), pair => Assert.Equal(pair.First, pair.Second, 1e-5f));
+    }
+
+    [Fact]
+    public void ActivationsAreKnownByTheirNames()
+    {
+        using TensorScope scope = new();
+        Tensor x = Tensor.FromArray([-1, 0, 2], [3]);
+        Assert.Equal(x.QuickGelu().ToArray(), Activation.FromName("quick_gelu").Apply(x).ToArray());
+        Assert.Equal(x.GeluTanh().ToArray(), Activation.FromName("gelu_new").Apply(x).ToArray());
+        Assert.Equal(x.Mish().ToArray(), Activation.FromName("mish").Apply(x).ToArray());
+        Assert.Equal(x.Relu().ToArray(), Activation.Relu.Apply(x).ToArray());
+        Assert.Equal(x.Silu().ToArray(), Activation.Silu.Apply(x).ToArray());
+        Assert.Equal("tanh", Activation.Tanh.ToString());
+        Assert.Contains("quick_gelu", Assert.Throws<ArgumentException>(() => Activation.FromName("snake")).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void RmsNormAndEmbeddingRun()
+    {
+        using TensorScope scope = new();
+        using RmsNorm norm = new(4);
+        using Embedding table = new(5, 4, paddingIndex: 0);
+        norm.Initialize(Device.Cpu);
+        table.Initialize(Device.Cpu);
+        Assert.Equal(1.0, norm.Forward(Tensor.FromArray([1, 2, 3, 4], [1, 4])).Square().Mean().Item(), 1e-4);
+        Assert.Throws<ArgumentOutOfRangeException>(() => table.Forward(IndexTensor.FromArray([5], [1])));
+        using Tape tape = Tape.Record();
+        tape.Backward(table.Forward(IndexTensor.FromArray([0, 1, 1], [3])).Sum());
+        Assert.Equal([0, 0, 0, 0, 2, 2, 2, 2], table.Weight.Gradient!.ToArray()[..8]);
+    }
+}
