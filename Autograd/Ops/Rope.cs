@@ -3,7 +3,7 @@ using MiniVlp.Tensors;
 
 namespace MiniVlp.Autograd;
 
-/// <summary>Rotary position embedding and gated units, the parts of Llama and its kin.</summary>
+/// <summary>Rotary position embedding.</summary>
 public static class RopeOps
 {
     extension(Tensor x)
@@ -25,15 +25,6 @@ public static class RopeOps
             if (positions.Shape != [batch, tokens] && positions.Shape != [tokens])
                 throw new ShapeException($"Rope: positions must be [{batch}, {tokens}] or [{tokens}] for x {x.Shape}, found {positions.Shape}.");
             return Tape.Add(new RopeFunction(x, positions, heads, theta), x);
-        }
-
-        /// <summary>y = silu(gate) · up with x as the gate (Shazeer, arXiv:2002.05202).</summary>
-        /// <param name="up">The other half, shaped as the gate.</param>
-        /// <exception cref="ShapeException">The shapes differ.</exception>
-        public Tensor SwiGlu(Tensor up)
-        {
-            Tensor.RequireSameShape("SwiGlu", x, up, "gate");
-            return x.Apply<SwiGlu>(up);
         }
     }
 

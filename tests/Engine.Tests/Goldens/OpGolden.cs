@@ -34,6 +34,9 @@ internal sealed class OpGolden
 
     public static IEnumerable<string> Names => Index.Keys;
 
+    /// <summary>The operator of a case.</summary>
+    public static string OpOf(string name) => Index[name].GetProperty("op").GetString()!;
+
     public string Name { get; }
 
     public Device Device { get; }

@@ -8,7 +8,7 @@ using Xunit;
 namespace MiniVlp.Engine.Tests.Goldens;
 
 /// <summary>Marks the method of <see cref="OpGoldenTests"/> that computes the golden cases of these operators.</summary>
-/// <param name="ops">The operators, as index.json spells them.</param>
+/// <param name="ops">The operators or single cases, as index.json spells them.</param>
 [AttributeUsage(AttributeTargets.Method)]
 internal sealed class GoldenOpAttribute(params string[] ops) : Attribute
 {
@@ -24,7 +24,7 @@ public sealed partial class OpGoldenTests
 {
     private static readonly Dictionary<string, Action<OpGolden>> Handlers = FindHandlers();
 
-    public static TheoryData<string> Names() => [.. OpGolden.Names.Where(name => Handlers.ContainsKey(new OpGolden(name, Device.Cpu).Op))];
+    public static TheoryData<string> Names() => [.. OpGolden.Names.Where(name => FindHandler(name) is not null)];
 
     [Theory]
     [MemberData(nameof(Names))]
@@ -35,12 +35,15 @@ public sealed partial class OpGoldenTests
         using (Tape tape = Tape.Record())
         {
             OpGolden golden = new(name, device);
-            Handlers[golden.Op](golden);
+            FindHandler(name)!(golden);
             golden.CheckGradients(tape);
         }
 
         Assert.Equal(rented, device.Backend.RentedCount);
     }
+
+    /// <summary>The handler of a case, or of its operator.</summary>
+    private static Action<OpGolden>? FindHandler(string name) => Handlers.GetValueOrDefault(name) ?? Handlers.GetValueOrDefault(OpGolden.OpOf(name));
 
     private static Dictionary<string, Action<OpGolden>> FindHandlers()
     {

@@ -3,8 +3,8 @@ using MiniVlp.Tensors;
 
 namespace MiniVlp.Autograd;
 
-/// <summary>Normalisations along the last axis.</summary>
-public static class NormOps
+/// <summary>LayerNorm and its relatives.</summary>
+public static class LayerNormOps
 {
     extension(Tensor x)
     {
@@ -53,14 +53,6 @@ public static class NormOps
             Tensor PerChannel(Tensor vector, string name) => vector.Shape == [channels]
                 ? vector.Reshape([channels, 1]).BroadcastTo([channels, places])
                 : throw new ShapeException($"GroupNorm: {name} must be [{channels}], the channels of x {x.Shape}, but it is {vector.Shape}.");
-        }
-
-        /// <summary>y = x / max(‖x‖, ε) along the last axis.</summary>
-        /// <param name="epsilon">ε, the smallest norm that is divided by.</param>
-        public Tensor L2Normalize(float epsilon = 1e-12f)
-        {
-            RequireWidth("L2Normalize", x, null, string.Empty);
-            return Tape.Add(new L2NormalizeFunction(x, epsilon), x);
         }
     }
 
@@ -121,24 +113,5 @@ public static class NormOps
             _x.Device.Backend.RmsNormBackward(
                 _x.Buffer, _weight?.Buffer ?? default, _statistics.Buffer, outputGradient, _x.Shape[-1], x, _weight?.GradientTarget() ?? default);
         }
-    }
-
-    private sealed class L2NormalizeFunction : Function
-    {
-        private readonly Tensor _x;
-        private readonly float _epsilon;
-        private readonly Tensor _norms;
-
-        public L2NormalizeFunction(Tensor x, float epsilon)
-        {
-            _x = x;
-            _epsilon = epsilon;
-            _norms = Save(Allocate([Rows(x)], x.Device));
-            Output = Allocate(x.Shape, x.Device);
-            x.Device.Backend.L2Normalize(x.Buffer, epsilon, x.Shape[-1], Output.Buffer, _norms.Buffer);
-        }
-
-        public override void Backward(DeviceBuffer outputGradient)
-            => _x.Device.Backend.L2NormalizeBackward(Output.Buffer, _norms.Buffer, outputGradient, _epsilon, _x.Shape[-1], _x.GradientTarget());
     }
 }
