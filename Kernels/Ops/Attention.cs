@@ -158,7 +158,7 @@ public sealed unsafe partial class CpuBackend
         {
             float* key = KeyRows(batch, KeyValueHead(head), firstKey);
             TileMatMul.Multiply<V>(keys, row, Shape.HeadSize, key, (nint)Shape.KeyValueHeads * Shape.HeadSize, 1, scaledQuery, row, scores, row, false);
-            if ((float*)Bias != null) AddBias((float*)Bias + BiasOffset(batch, head, firstQuery, firstKey), queries, keys, scores, row);
+            if ((float*)Bias != null) TileMatMul.AddTransposed((float*)Bias + BiasOffset(batch, head, firstQuery, firstKey), Shape.KeyLength, queries, keys, scores, row);
             if ((float*)KeyMask != null)
             {
                 int* mask = (int*)(float*)KeyMask + ((nint)batch * Shape.KeyLength) + firstKey;
@@ -176,16 +176,6 @@ public sealed unsafe partial class CpuBackend
 
         public nint BiasOffset(int batch, int head, int query, int key)
             => ((nint)batch * Shape.BiasBatchStride) + ((nint)head * Shape.BiasHeadStride) + ((nint)query * Shape.KeyLength) + key;
-
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void AddBias(float* bias, int queries, int keys, float* scores, int row)
-        {
-            for (int i = 0; i < queries; i++, bias += Shape.KeyLength)
-            {
-                float* score = scores + i;
-                for (int j = 0; j < keys; j++, score += row) *score += bias[j];
-            }
-        }
     }
 
     /// <summary>One chunk is one block of queries of one head.</summary>
@@ -365,7 +355,7 @@ public sealed unsafe partial class CpuBackend
                 if (DQuery.IsNeeded)
                     TileMatMul.Multiply<V>(queries, keyRow, keys, tiles.ScoreGradient, 1, row, tiles.Key + ((nint)firstKey * keyRow), keyRow, tiles.QueryGradient, keyRow, true);
                 if (DBias.IsNeeded)
-                    AddBiasGradient((float*)DBias.Pointer + Scores.BiasOffset(batch, head, firstQuery, firstKey), queries, keys, tiles.ScoreGradient, row);
+                    TileMatMul.AddTransposed(tiles.ScoreGradient, row, keys, queries, (float*)DBias.Pointer + Scores.BiasOffset(batch, head, firstQuery, firstKey), shape.KeyLength);
             }
 
             nint queryOffset = ((((nint)batch * shape.QueryLength) + firstQuery) * queryStride) + ((nint)head * shape.HeadSize);
@@ -402,16 +392,6 @@ public sealed unsafe partial class CpuBackend
                     V.Store(weight, weights);
                     V.Store(weight * (V.Load(gradient) - dot), gradient);
                 }
-            }
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void AddBiasGradient(float* biasGradient, int queries, int keys, float* scoreGradient, int row)
-        {
-            for (int i = 0; i < queries; i++, biasGradient += Scores.Shape.KeyLength)
-            {
-                float* gradient = scoreGradient + i;
-                for (int j = 0; j < keys; j++, gradient += row) biasGradient[j] += *gradient;
             }
         }
 

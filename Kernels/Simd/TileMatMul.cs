@@ -1,4 +1,7 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
 
 namespace MiniVlp.Kernels.Simd;
 
@@ -26,14 +29,17 @@ internal static unsafe class TileMatMul
         int rows, int columns, int depth, float* a, nint aRow, nint aStep, float* b, nint bRow, float* c, nint cRow, bool accumulate)
         where V : unmanaged, ISimd<V>
     {
-        for (int r = 0; r < rows; r += BlockRows)
+        // A panel of b stays in the first-level cache while all rows of a pass by.
+        int j = 0;
+        for (; j <= columns - (2 * V.Width); j += 2 * V.Width)
         {
-            int blockRows = Math.Min(BlockRows, rows - r), j = 0;
-            float* blockA = a + (r * aRow), blockC = c + (r * cRow);
-            for (; j <= columns - (2 * V.Width); j += 2 * V.Width)
-                Block2<V>(blockRows, depth, blockA, aRow, aStep, b + j, bRow, blockC + j, cRow, accumulate);
-            if (j < columns) Block1<V>(blockRows, depth, blockA, aRow, aStep, b + j, bRow, blockC + j, cRow, accumulate);
+            for (int r = 0; r < rows; r += BlockRows)
+                Block2<V>(Math.Min(BlockRows, rows - r), depth, a + (r * aRow), aRow, aStep, b + j, bRow, c + (r * cRow) + j, cRow, accumulate);
         }
+
+        if (j == columns) return;
+        for (int r = 0; r < rows; r += BlockRows)
+            Block1<V>(Math.Min(BlockRows, rows - r), depth, a + (r * aRow), aRow, aStep, b + j, bRow, c + (r * cRow) + j, cRow, accumulate);
     }
 
     /// <summary>destination[r, c] = scale · source[r·sourceRow + c], rows padded with zeros to <paramref name="destinationRow"/>.</summary>
@@ -56,17 +62,24 @@ internal static unsafe class TileMatMul
     public static void PackTransposed(float* source, nint sourceRow, int rows, int columns, float scale, float* destination, int destinationRow)
     {
         int r = 0;
+        Vector128<float> factor = Vector128.Create(scale);
         for (; r <= rows - 4; r += 4)
         {
-            float* s0 = source + (r * sourceRow), s1 = s0 + sourceRow, s2 = s1 + sourceRow, s3 = s2 + sourceRow;
-            float* d = destination + r;
-            for (int c = 0; c < columns; c++, d += destinationRow)
+            float* s = source + (r * sourceRow), d = destination + r;
+            int c = 0;
+            for (; c <= columns - 4; c += 4, s += 4, d += 4 * destinationRow)
             {
-                d[0] = scale * s0[c];
-                d[1] = scale * s1[c];
-                d[2] = scale * s2[c];
-                d[3] = scale * s3[c];
+                Transpose(
+                    Vector128.Load(s) * factor, Vector128.Load(s + sourceRow) * factor, Vector128.Load(s + (2 * sourceRow)) * factor, Vector128.Load(s + (3 * sourceRow)) * factor,
+                    out Vector128<float> c0, out Vector128<float> c1, out Vector128<float> c2, out Vector128<float> c3);
+                c0.Store(d);
+                c1.Store(d + destinationRow);
+                c2.Store(d + (2 * destinationRow));
+                c3.Store(d + (3 * destinationRow));
             }
+
+            for (; c < columns; c++, s++, d += destinationRow)
+                for (int i = 0; i < 4; i++) d[i] = scale * s[i * sourceRow];
         }
 
         for (; r < destinationRow; r++)
@@ -74,6 +87,59 @@ internal static unsafe class TileMatMul
             for (int c = 0; c < columns; c++) destination[((nint)c * destinationRow) + r] = r < rows ? scale * source[(r * sourceRow) + c] : 0f;
         }
     }
+
+    /// <summary>destination[c·destinationRow + r] += source[r·sourceRow + c].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void AddTransposed(float* source, nint sourceRow, int rows, int columns, float* destination, nint destinationRow)
+    {
+        int r = 0;
+        for (; r <= rows - 4; r += 4)
+        {
+            float* s = source + (r * sourceRow), d = destination + r;
+            int c = 0;
+            for (; c <= columns - 4; c += 4, s += 4, d += 4 * destinationRow)
+            {
+                Transpose(
+                    Vector128.Load(s), Vector128.Load(s + sourceRow), Vector128.Load(s + (2 * sourceRow)), Vector128.Load(s + (3 * sourceRow)),
+                    out Vector128<float> c0, out Vector128<float> c1, out Vector128<float> c2, out Vector128<float> c3);
+                (Vector128.Load(d) + c0).Store(d);
+                (Vector128.Load(d + destinationRow) + c1).Store(d + destinationRow);
+                (Vector128.Load(d + (2 * destinationRow)) + c2).Store(d + (2 * destinationRow));
+                (Vector128.Load(d + (3 * destinationRow)) + c3).Store(d + (3 * destinationRow));
+            }
+
+            for (; c < columns; c++, s++, d += destinationRow)
+                for (int i = 0; i < 4; i++) d[i] += s[i * sourceRow];
+        }
+
+        for (; r < rows; r++)
+            for (int c = 0; c < columns; c++) destination[(c * destinationRow) + r] += source[(r * sourceRow) + c];
+    }
+
+    /// <summary>Four rows of four become four columns.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Transpose(
+        Vector128<float> r0, Vector128<float> r1, Vector128<float> r2, Vector128<float> r3,
+        out Vector128<float> c0, out Vector128<float> c1, out Vector128<float> c2, out Vector128<float> c3)
+    {
+        Vector128<float> low02 = ZipLow(r0, r2), high02 = ZipHigh(r0, r2), low13 = ZipLow(r1, r3), high13 = ZipHigh(r1, r3);
+        c0 = ZipLow(low02, low13);
+        c1 = ZipHigh(low02, low13);
+        c2 = ZipLow(high02, high13);
+        c3 = ZipHigh(high02, high13);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> ZipLow(Vector128<float> left, Vector128<float> right)
+        => Sse.IsSupported ? Sse.UnpackLow(left, right)
+        : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipLow(left, right)
+        : Vector128.Create(left[0], right[0], left[1], right[1]);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> ZipHigh(Vector128<float> left, Vector128<float> right)
+        => Sse.IsSupported ? Sse.UnpackHigh(left, right)
+        : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.ZipHigh(left, right)
+        : Vector128.Create(left[2], right[2], left[3], right[3]);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Block2<V>(int rows, int depth, float* a, nint aRow, nint aStep, float* b, nint bRow, float* c, nint cRow, bool accumulate)

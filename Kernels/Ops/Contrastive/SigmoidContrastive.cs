@@ -103,7 +103,7 @@ public sealed unsafe partial class CpuBackend
             where V : unmanaged, ISimd<V>
         {
             int firstRow = chunk * Scores.RowBlock, rows = Math.Min(Scores.RowBlock, Scores.RowCount - firstRow), row = TileMatMul.Pad<V>(rows);
-            int widthRow = TileMatMul.Pad<V>(Scores.Width);
+            int padded = TileMatMul.Pad<V>(Scores.Width), widthRow = padded + ContrastiveScores.RowGap;
             float* packed = ThreadScratch.Get(((long)row * (Scores.Width + widthRow + (2 * ContrastiveScores.ColumnBlock) + 1)) + ((long)widthRow * ContrastiveScores.ColumnBlock));
             float* tile = packed + ((nint)row * Scores.Width), scoreGradient = tile + ((nint)row * ContrastiveScores.ColumnBlock);
             float* gradient = scoreGradient + ((nint)row * ContrastiveScores.ColumnBlock), columnFeatures = gradient + ((nint)row * widthRow);
@@ -125,7 +125,7 @@ public sealed unsafe partial class CpuBackend
                 biasGradient += plain;
                 if (!DRows.IsNeeded) continue;
                 TileMatMul.Pack<V>(columns.Features, Scores.Width, columns.Count, Scores.Width, 1f, columnFeatures, widthRow);
-                TileMatMul.Multiply<V>(rows, widthRow, columns.Count, scoreGradient, 1, row, columnFeatures, widthRow, gradient, widthRow, true);
+                TileMatMul.Multiply<V>(rows, padded, columns.Count, scoreGradient, 1, row, columnFeatures, widthRow, gradient, widthRow, true);
             }
 
             if ((float*)ScaleParts != null) ((float*)ScaleParts)[chunk] = (float)scaleGradient;

@@ -55,8 +55,11 @@ public sealed unsafe partial class CpuBackend
         /// <summary>Columns of one tile.</summary>
         public const int ColumnBlock = 64;
 
+        /// <summary>Floats between gathered rows: a whole line, so that rows of a power of two do not evict each other from the cache.</summary>
+        public const int RowGap = 16;
+
         /// <summary>Feature width of one step of a product, so that the packed rows of a step fit the first-level cache.</summary>
-        private const int DepthBlock = 256;
+        private const int DepthBlock = 128;
 
         /// <summary>Rows of one tile: small batches are cut finer, so that all threads get work.</summary>
         public int RowBlock => RowCount <= 512 ? 32 : 96;
@@ -272,7 +275,7 @@ public sealed unsafe partial class CpuBackend
             where V : unmanaged, ISimd<V>
         {
             int firstRow = chunk * Scores.RowBlock, rows = Math.Min(Scores.RowBlock, Shape.Rows - firstRow), row = TileMatMul.Pad<V>(rows);
-            int widthRow = TileMatMul.Pad<V>(Shape.Width);
+            int padded = TileMatMul.Pad<V>(Shape.Width), widthRow = padded + ContrastiveScores.RowGap;
             bool hasTeacher = Shape.Alpha > 0f && (float*)RowStatistics != null;
             float* packed = ThreadScratch.Get(
                 ((long)row * ((2 * Shape.Width) + widthRow + (3 * ContrastiveScores.ColumnBlock) + 3)) + ((long)widthRow * ContrastiveScores.ColumnBlock));
@@ -302,7 +305,7 @@ public sealed unsafe partial class CpuBackend
                 if ((float*)ScaleParts != null && (columns.IsQueue || IncludeBatchInScale)) scaleGradient += Dot<V>(tile, scoreGradient, columns.Count * row);
                 if (!DRows.IsNeeded) continue;
                 TileMatMul.Pack<V>(columns.Features, Shape.Width, columns.Count, Shape.Width, 1f, columnFeatures, widthRow);
-                TileMatMul.Multiply<V>(rows, widthRow, columns.Count, scoreGradient, 1, row, columnFeatures, widthRow, gradient, widthRow, true);
+                TileMatMul.Multiply<V>(rows, padded, columns.Count, scoreGradient, 1, row, columnFeatures, widthRow, gradient, widthRow, true);
             }
 
             if ((float*)ScaleParts != null) ((float*)ScaleParts)[chunk] = (float)scaleGradient;
