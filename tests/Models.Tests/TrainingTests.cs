@@ -10,10 +10,10 @@ using Xunit;
 namespace MiniVlp.Models.Tests;
 
 /// <summary>Steps of a small CLIP: repeatable to the bit, resumable, flat in memory.</summary>
+[Collection(AloneInTheProcess.Name)]
 public sealed class TrainingTests
 {
     private const int Batch = 8;
-
 
     [Fact]
     public void OneAndTwoThreadsGiveTheSameBits()
