@@ -74,6 +74,9 @@ public sealed unsafe partial class CpuBackend
     /// <summary>Keys of one tile.</summary>
     private const int AttentionKeyBlock = 64;
 
+    /// <summary>Pieces that the work behind a shared bias gradient is divided into, about.</summary>
+    private const int AttentionBiasParts = 16;
+
     /// <inheritdoc/>
     public void Attention(
         in AttentionShape shape, DeviceBuffer query, DeviceBuffer key, DeviceBuffer value, DeviceBuffer keyMask, DeviceBuffer bias, DeviceBuffer output, DeviceBuffer statistics)
@@ -90,18 +93,23 @@ public sealed unsafe partial class CpuBackend
     {
         AttentionScores scores = new(shape, Floats(query), Floats(key), Floats(keyMask), Floats(bias));
 
-        // Chunks write disjoint gradients: what shares a bias gradient stays in one chunk and runs through it in order.
-        bool serialBatch = gradients.Bias.IsNeeded && shape.BiasBatchStride == 0;
-        bool serialHeads = gradients.Bias.IsNeeded && shape.BiasHeadStride == 0;
-        int chunks = (serialBatch ? 1 : shape.Batch) * (serialHeads ? 1 : shape.KeyValueHeads);
-        if (shape.Batch == 0) chunks = 0;
+        // Chunks write disjoint gradients. Heads that share a bias gradient stay in one chunk; sequences that share one are divided into a
+        // few groups, each with a partial gradient of its own, and the parts are summed in order.
+        bool sharesBatch = gradients.Bias.IsNeeded && shape.BiasBatchStride == 0, sharesHeads = gradients.Bias.IsNeeded && shape.BiasHeadStride == 0;
+        int headsPerChunk = sharesHeads ? shape.KeyValueHeads : 1, headChunks = shape.KeyValueHeads / headsPerChunk;
+        int batchesPerChunk = sharesBatch ? Math.Max(1, shape.Batch / Math.Max(1, AttentionBiasParts / headChunks)) : 1;
+        int groups = ChunkCount(shape.Batch, batchesPerChunk);
+        bool hasParts = sharesBatch && groups != 1;
+        GradientTarget biasTarget = hasParts ? new GradientTarget(Rent(groups * gradients.Bias.Buffer.Length), Accumulate: false) : gradients.Bias;
         Run(
             new AttentionBackwardKernel(
                 scores, Floats(value), Floats(output), Floats(statistics), Floats(outputGradient),
-                FloatTarget.From(gradients.Query), FloatTarget.From(gradients.Key), FloatTarget.From(gradients.Value), FloatTarget.From(gradients.Bias),
-                serialBatch, serialHeads),
-            chunks);
-        if (chunks == 0 && gradients.Bias is { IsNeeded: true, Accumulate: false }) Fill(gradients.Bias.Buffer, 0f);
+                FloatTarget.From(gradients.Query), FloatTarget.From(gradients.Key), FloatTarget.From(gradients.Value), FloatTarget.From(biasTarget),
+                batchesPerChunk, headsPerChunk, hasParts ? gradients.Bias.Buffer.Length : 0),
+            groups * headChunks);
+        if (!hasParts) return;
+        SumMiddle(biasTarget.Buffer, new Broadcast(1, groups, gradients.Bias.Buffer.Length), 1f, gradients.Bias);
+        Return(biasTarget.Buffer);
     }
 
     /// <summary>A gradient target as a kernel sees it; the pointer is null when the gradient is not needed.</summary>
@@ -285,20 +293,21 @@ public sealed unsafe partial class CpuBackend
     /// </summary>
     private readonly record struct AttentionBackwardKernel(
         AttentionScores Scores, Pointer Value, Pointer Output, Pointer Statistics, Pointer OutputGradient,
-        FloatTarget DQuery, FloatTarget DKey, FloatTarget DValue, FloatTarget DBias, bool SerialBatch, bool SerialHeads) : ICpuKernel
+        FloatTarget DQuery, FloatTarget DKey, FloatTarget DValue, FloatTarget DBias, int BatchesPerChunk, int HeadsPerChunk, int BiasPartLength) : ICpuKernel
     {
         public void Execute<V>(int chunk)
             where V : unmanaged, ISimd<V>
         {
             AttentionShape shape = Scores.Shape;
-            int headChunks = SerialHeads ? 1 : shape.KeyValueHeads;
-            int firstBatch = SerialBatch ? 0 : chunk / headChunks, endBatch = SerialBatch ? shape.Batch : firstBatch + 1;
-            int firstHead = SerialHeads ? 0 : chunk % headChunks, endHead = SerialHeads ? shape.KeyValueHeads : firstHead + 1;
+            int headChunks = shape.KeyValueHeads / HeadsPerChunk, group = chunk / headChunks;
+            int firstBatch = group * BatchesPerChunk, endBatch = Math.Min(shape.Batch, firstBatch + BatchesPerChunk);
+            int firstHead = chunk % headChunks * HeadsPerChunk, endHead = firstHead + HeadsPerChunk;
+            float* biasGradient = DBias.IsNeeded ? (float*)DBias.Pointer + ((nint)group * BiasPartLength) : null;
             for (int batch = firstBatch; batch < endBatch; batch++)
-                for (int head = firstHead; head < endHead; head++) KeyValueHead<V>(batch, head);
+                for (int head = firstHead; head < endHead; head++) KeyValueHead<V>(batch, head, biasGradient, batch == firstBatch);
         }
 
-        private void KeyValueHead<V>(int batch, int keyValueHead)
+        private void KeyValueHead<V>(int batch, int keyValueHead, float* biasGradient, bool isFirst)
             where V : unmanaged, ISimd<V>
         {
             AttentionShape shape = Scores.Shape;
@@ -312,10 +321,10 @@ public sealed unsafe partial class CpuBackend
             int group = shape.Heads / shape.KeyValueHeads;
             for (int head = keyValueHead * group; head < (keyValueHead + 1) * group; head++)
             {
-                if (DBias is { IsNeeded: true, Accumulate: false } && (shape.BiasBatchStride != 0 || batch == 0) && (shape.BiasHeadStride != 0 || head == 0))
-                    new Span<float>((float*)DBias.Pointer + Scores.BiasOffset(batch, head, 0, 0), shape.QueryLength * shape.KeyLength).Clear();
+                if (biasGradient != null && !DBias.Accumulate && (shape.BiasBatchStride != 0 || isFirst) && (shape.BiasHeadStride != 0 || head == 0))
+                    new Span<float>(biasGradient + Scores.BiasOffset(batch, head, 0, 0), shape.QueryLength * shape.KeyLength).Clear();
                 for (int firstQuery = 0; firstQuery < shape.QueryLength; firstQuery += AttentionQueryBlock)
-                    QueryBlock<V>(batch, head, firstQuery, Math.Min(AttentionQueryBlock, shape.QueryLength - firstQuery), tiles, keyRow, valueRow);
+                    QueryBlock<V>(batch, head, firstQuery, Math.Min(AttentionQueryBlock, shape.QueryLength - firstQuery), tiles, keyRow, valueRow, biasGradient);
             }
 
             nint keyStride = (nint)shape.KeyValueHeads * shape.HeadSize, valueStride = (nint)shape.KeyValueHeads * shape.ValueHeadSize;
@@ -323,7 +332,7 @@ public sealed unsafe partial class CpuBackend
             WriteRows<V>(DValue, ((nint)batch * shape.KeyLength * valueStride) + ((nint)keyValueHead * shape.ValueHeadSize), valueStride, tiles.ValueGradient, valueRow, shape.KeyLength, shape.ValueHeadSize, 1f);
         }
 
-        private void QueryBlock<V>(int batch, int head, int firstQuery, int queries, in Tiles tiles, int keyRow, int valueRow)
+        private void QueryBlock<V>(int batch, int head, int firstQuery, int queries, in Tiles tiles, int keyRow, int valueRow, float* biasGradient)
             where V : unmanaged, ISimd<V>
         {
             AttentionShape shape = Scores.Shape;
@@ -354,8 +363,8 @@ public sealed unsafe partial class CpuBackend
                     TileMatMul.Multiply<V>(keys, keyRow, queries, tiles.ScoreGradient, row, 1, tiles.Query, keyRow, tiles.KeyGradient + ((nint)firstKey * keyRow), keyRow, true);
                 if (DQuery.IsNeeded)
                     TileMatMul.Multiply<V>(queries, keyRow, keys, tiles.ScoreGradient, 1, row, tiles.Key + ((nint)firstKey * keyRow), keyRow, tiles.QueryGradient, keyRow, true);
-                if (DBias.IsNeeded)
-                    TileMatMul.AddTransposed(tiles.ScoreGradient, row, keys, queries, (float*)DBias.Pointer + Scores.BiasOffset(batch, head, firstQuery, firstKey), shape.KeyLength);
+                if (biasGradient != null)
+                    TileMatMul.AddTransposed(tiles.ScoreGradient, row, keys, queries, biasGradient + Scores.BiasOffset(batch, head, firstQuery, firstKey), shape.KeyLength);
             }
 
             nint queryOffset = ((((nint)batch * shape.QueryLength) + firstQuery) * queryStride) + ((nint)head * shape.HeadSize);

@@ -21,6 +21,8 @@ public static class AttentionCases
         new Setting("key mask", Batch: 3, Heads: 2, Queries: 5, Keys: 70, HeadSize: 8) { Masked = true }.Case() with { GradientSamples = 40 },
         new Setting("key mask, causal, grouped heads", Batch: 3, Heads: 6, Queries: 9, Keys: 17, HeadSize: 5) { KeyValueHeads = 2, Masked = true, Causal = true }.Case(),
         new Setting("bias per head", Batch: 2, Heads: 3, Queries: 9, Keys: 7, HeadSize: 4) { BiasShape = [3, 9, 7] }.Case(),
+        new Setting("bias per head, sequences in groups of two", Batch: 5, Heads: 8, Queries: 3, Keys: 5, HeadSize: 4) { BiasShape = [8, 3, 5] }.Case(),
+        new Setting("bias without sequences", Batch: 0, Heads: 2, Queries: 3, Keys: 5, HeadSize: 4) { BiasShape = [2, 3, 5] }.Case(),
         new Setting("bias per head, axes kept", Batch: 2, Heads: 4, Queries: 7, Keys: 70, HeadSize: 4) { KeyValueHeads = 2, BiasShape = [1, 4, 7, 70] }.Case() with { GradientSamples = 40 },
         new Setting("bias per sequence and head", Batch: 2, Heads: 3, Queries: 9, Keys: 7, HeadSize: 4) { BiasShape = [2, 3, 9, 7] }.Case(),
         new Setting("bias per sequence", Batch: 2, Heads: 3, Queries: 9, Keys: 7, HeadSize: 4) { BiasShape = [2, 1, 9, 7], Causal = true }.Case(),
