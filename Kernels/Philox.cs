@@ -8,10 +8,11 @@ namespace MiniVlp.Kernels;
 /// </summary>
 public static class Philox
 {
+    /// <summary>What the two halves of the key grow by from round to round: the golden ratio, and √3 - 1.</summary>
+    internal const uint Weyl0 = 0x9E3779B9, Weyl1 = 0xBB67AE85;
+
     private const ulong Multiplier0 = 0xD2511F53;
     private const ulong Multiplier1 = 0xCD9E8D57;
-    private const uint Weyl0 = 0x9E3779B9;
-    private const uint Weyl1 = 0xBB67AE85;
 
     /// <summary>The four numbers of a counter (c0, c1, c2, c3) under a key (k0, k1).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

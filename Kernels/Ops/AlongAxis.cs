@@ -196,13 +196,16 @@ public sealed unsafe partial class CpuBackend
         private void SelectFew(float* x, ulong* keys)
         {
             int count = 0;
+            float worst = float.NaN;
             for (int i = 0; i < Width; i++)
             {
+                if (x[i] <= worst) continue;
                 ulong key = Key(x[i], i);
                 if (count == K && key >= keys[K - 1]) continue;
                 int place = count < K ? count++ : K - 1;
                 for (; place > 0 && keys[place - 1] > key; place--) keys[place] = keys[place - 1];
                 keys[place] = key;
+                if (count == K) worst = x[(int)(uint)keys[K - 1]];
             }
         }
 

@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics;
 using MiniVlp.Kernels.Simd;
 
 namespace MiniVlp.Kernels;
@@ -32,26 +33,31 @@ public sealed unsafe partial class CpuBackend
         public void Execute<V>(int chunk)
             where V : unmanaged, ISimd<V>
         {
-            int first = chunk * Grain, count = Math.Min(Draws - first, Grain);
-            float* factors = ThreadScratch.Get(Grain);
-            WriteFactors(factors, first, count);
+            int first = chunk * Grain, count = Math.Min(Draws - first, Grain), counters = (count + 3) / 4;
+            uint* words = (uint*)ThreadScratch.Get(4L * counters);
+            PhiloxVectors.Fill<V>(words, Random.Seed, Random.Position + (ulong)(first / 4), counters);
+            float* factors = (float*)words;
+            WriteFactors<V>(words, factors, 4 * counters);
             if (RunLength == 1) Multiply<V>(first, count, factors);
             else for (int i = 0; i < count; i++) Scale<V>((first + i) * RunLength, factors[i]);
         }
 
-        /// <summary>0 or 1 / (1 - rate) for each draw; four at a time, so the scratch is a multiple of four long.</summary>
-        private void WriteFactors(float* factors, int first, int count)
+        /// <summary>0 or 1 / (1 - rate) for each number, in place.</summary>
+        private void WriteFactors<V>(uint* words, float* factors, int count)
+            where V : unmanaged, ISimd<V>
         {
             uint threshold = (uint)Math.Min(uint.MaxValue, Rate * 4294967296.0);
             float kept = 1f / (1f - Rate);
-            for (int i = 0; i < count; i += 4)
+            int i = 0;
+            if (V.Width > 1 && Vector256.IsHardwareAccelerated)
             {
-                (uint r0, uint r1, uint r2, uint r3) = Philox.Generate(Random.Seed, Random.Position + (ulong)((first + i) / 4));
-                factors[i] = r0 < threshold ? 0f : kept;
-                factors[i + 1] = r1 < threshold ? 0f : kept;
-                factors[i + 2] = r2 < threshold ? 0f : kept;
-                factors[i + 3] = r3 < threshold ? 0f : kept;
+                Vector256<uint> thresholds = Vector256.Create(threshold);
+                Vector256<float> keep = Vector256.Create(kept);
+                for (; i <= count - 8; i += 8)
+                    Vector256.AndNot(keep, Vector256.LessThan(Vector256.Load(words + i), thresholds).AsSingle()).Store(factors + i);
             }
+
+            for (; i < count; i++) factors[i] = words[i] < threshold ? 0f : kept;
         }
 
         private void Multiply<V>(int start, int count, float* factors)

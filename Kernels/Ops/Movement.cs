@@ -195,12 +195,15 @@ public sealed unsafe partial class CpuBackend
 
     private readonly record struct PermuteKernel(Pointer X, Pointer Y, PermuteArgs Args, int Rows, int PerChunk, bool Accumulate) : ICpuKernel
     {
+        /// <summary>Result rows that are written together when they are neighbours in x: a cache line of floats.</summary>
+        private const int Together = 16;
+
         public void Execute<V>(int chunk)
             where V : unmanaged, Simd.ISimd<V>
         {
             PermuteArgs.SixAxes sizes = Args.Sizes, strides = Args.Strides;
-            int columns = sizes[5], stride = strides[5];
-            for (int row = chunk * PerChunk; row < Math.Min(Rows, (chunk + 1) * PerChunk); row++)
+            int columns = sizes[5], stride = strides[5], last = Math.Min(Rows, (chunk + 1) * PerChunk);
+            for (int row = chunk * PerChunk; row < last;)
             {
                 long offset = 0;
                 int rest = row;
@@ -211,9 +214,28 @@ public sealed unsafe partial class CpuBackend
                 }
 
                 float* x = (float*)X + offset, y = (float*)Y + ((long)row * columns);
-                if (stride == 1) AddOrCopy<V>(x, y, columns, Accumulate);
-                else if (Accumulate) for (int i = 0; i < columns; i++) y[i] += x[(long)i * stride];
-                else for (int i = 0; i < columns; i++) y[i] = x[(long)i * stride];
+                int count = 1;
+                if (stride == 1)
+                {
+                    AddOrCopy<V>(x, y, columns, Accumulate);
+                }
+                else
+                {
+                    if (strides[4] == 1) count = Math.Min(Together, Math.Min(last - row, sizes[4] - (row % sizes[4])));
+                    WriteRows(x, stride, y, columns, count);
+                }
+
+                row += count;
+            }
+        }
+
+        private void WriteRows(float* x, long stride, float* y, int columns, int count)
+        {
+            for (int i = 0; i < columns; i++, x += stride)
+            {
+                float* to = y + i;
+                if (Accumulate) for (int r = 0; r < count; r++, to += columns) *to += x[r];
+                else for (int r = 0; r < count; r++, to += columns) *to = x[r];
             }
         }
     }
