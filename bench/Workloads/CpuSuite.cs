@@ -1,5 +1,6 @@
 using MiniVlp.Autograd;
 using MiniVlp.Models;
+using MiniVlp.Nn.Optimizers;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Bench.Workloads;
@@ -18,6 +19,7 @@ public static class CpuSuite
         OneOperand("softmax_4096x4096", [4096, 4096], x => x.Softmax()),
         VitForward("vit_b32_fwd_b1", 1), VitForward("vit_b32_fwd_b8", 8),
         BertForward("bert_base_fwd_b8_s128", 8, 128),
+        ClipTrainingStep("clip_small_train_step_b64", 64),
     ];
 
     /// <summary>[m, k] by the transpose of [n, k], as a linear layer has it.</summary>
@@ -66,8 +68,38 @@ public static class CpuSuite
             Bert model = new(config, pooler: false);
             model.Initialize(device);
             model.Evaluate();
-            IndexTensor ids = RandomIds([batch, tokens], config.VocabularySize, device);
+            IndexTensor ids = RandomIds([batch, tokens], config.VocabularySize, device, endId: 102);
             return InScope(() => model.Forward(new TextBatch(ids)), model, ids);
+        });
+    }
+
+    /// <summary>Both towers, contrastive loss, backward, AdamW; backward counts twice the operations of forward.</summary>
+    private static Workload ClipTrainingStep(string name, int batch)
+    {
+        ClipConfig config = ClipConfig.Small;
+        double patches = 2.0 * batch * config.PatchCount * config.Channels * config.PatchSize * config.PatchSize * config.Vision.Width;
+        double towers = BlockOperations(batch, config.PatchCount + 1, config.Vision.Width, config.Vision.HiddenWidth, config.Vision.Layers)
+            + BlockOperations(batch, config.ContextLength, config.Text.Width, config.Text.HiddenWidth, config.Text.Layers);
+        return new(name, 3 * (patches + towers), 0, device =>
+        {
+            Clip model = new(config);
+            model.Initialize(device);
+            model.Train();
+            AdamW optimizer = new(ParameterGroup.SplitByDecay(model.NamedParameters(), 0.1), 1e-3);
+            Tensor images = Random([batch, config.Channels, config.ImageSize, config.ImageSize], 1, device);
+            IndexTensor ids = RandomIds([batch, config.ContextLength], config.VocabularySize, device, config.EndTokenId);
+            return new PreparedWorkload(
+                () =>
+                {
+                    using Tape tape = Tape.Record();
+                    tape.Backward(model.Loss(images, new TextBatch(ids)));
+                    optimizer.Step();
+                    optimizer.ClearGradients();
+                },
+                model,
+                optimizer,
+                images,
+                ids);
         });
     }
 
@@ -84,11 +116,12 @@ public static class CpuSuite
         return Tensor.FromArray(values, shape, device);
     }
 
-    private static IndexTensor RandomIds(Shape shape, int vocabulary, Device device)
+    /// <summary>Texts of the full length that end with the end token.</summary>
+    private static IndexTensor RandomIds(Shape shape, int vocabulary, Device device, int endId)
     {
         Random random = new(1);
         int[] ids = new int[shape.Length];
-        foreach (ref int id in ids.AsSpan()) id = random.Next(vocabulary);
+        for (int i = 0; i < ids.Length; i++) ids[i] = (i + 1) % shape[-1] == 0 ? endId : random.Next(vocabulary);
         return IndexTensor.FromArray(ids, shape, device);
     }
 

@@ -92,7 +92,7 @@ public sealed unsafe partial class CpuBackend
                     PackKernel pack = new(left.From(row, k), right.From(column, k), panels, tileRows, tileColumns, args.Alpha, PackRight: row == 0);
                     Run(pack, pack.Chunks);
                     BlockKernel<TActivation> multiply = new(
-                        panels, tileRows, tileColumns, offset + ((long)row * args.Columns) + column, column, accumulate || k > 0, k + depth == args.Depth, epilogue);
+                        panels, tileRows, tileColumns, offset + ((long)row * args.Columns) + column, column, accumulate || k > 0, k + depth == args.Depth, ThreadCount, epilogue);
                     Run(multiply, multiply.Chunks);
                 }
 
@@ -225,7 +225,8 @@ public sealed unsafe partial class CpuBackend
 
     /// <summary>Multiplies a packed slab, one block of tiles per chunk.</summary>
     private readonly record struct BlockKernel<TActivation>(
-        PanelProduct Panels, int TileRows, int TileColumns, long Offset, int FirstColumn, bool Accumulate, bool IsLast, Epilogue<TActivation> Epilogue) : ICpuKernel
+        PanelProduct Panels, int TileRows, int TileColumns, long Offset, int FirstColumn, bool Accumulate, bool IsLast, int Threads,
+        Epilogue<TActivation> Epilogue) : ICpuKernel
         where TActivation : struct, IUnaryOp
     {
         public int Chunks => RowBlocks * ColumnBlocks;
@@ -234,10 +235,13 @@ public sealed unsafe partial class CpuBackend
 
         private int ColumnTiles => ChunkCount(Panels.Columns, TileColumns);
 
-        /// <summary>Enough blocks for many threads, but blocks large enough to use what they load.</summary>
-        private int BlockTiles => Math.Clamp((int)((long)RowTiles * ColumnTiles / 64), 16, 128);
+        /// <summary>
+        /// Large blocks use what they load more often; several for each thread keep all of them busy. Where the bounds of a block lie
+        /// changes no result: every element of C is summed in the same order.
+        /// </summary>
+        private int BlockTiles => Math.Clamp((int)((long)RowTiles * ColumnTiles / (8 * Threads)), 16, 512);
 
-        private int BlockColumnTiles => Math.Min(ColumnTiles, BlockTiles >= 64 ? 8 : 4);
+        private int BlockColumnTiles => Math.Min(ColumnTiles, BlockTiles >= 256 ? 16 : BlockTiles >= 64 ? 8 : 4);
 
         private int ColumnBlocks => ChunkCount(ColumnTiles, BlockColumnTiles);
 

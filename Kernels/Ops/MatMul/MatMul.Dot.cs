@@ -1,23 +1,30 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using MiniVlp.Kernels.Simd;
 
 namespace MiniVlp.Kernels;
 
 public sealed unsafe partial class CpuBackend
 {
-    /// <summary>Up to so many rows, reading the right operand where it lies beats packing it.</summary>
-    private const int DotRows = 48;
+    /// <summary>Up to so many rows, reading the right operand where it lies beats packing it; fewer when it fits the second-level cache.</summary>
+    private const int DotRows = 64, DotRowsOfSmall = 32, SmallRight = 256 * 1024;
 
     /// <summary>Columns of C that one chunk computes.</summary>
     private const int DotColumns = 64;
+    private const int DotTileColumns = 8;
 
-    /// <summary>Steps of the sum between two visits of C: four rows of either operand then fit the first-level cache.</summary>
+    /// <summary>With fewer rows the processor's own prefetching has the memory busy already, and asking for more slows it down.</summary>
+    private const int PrefetchRows = 16;
+
+    /// <summary>Steps of the sum between two visits of C: three rows and eight columns then fit the first-level cache.</summary>
     private const int DotDepth = 1024;
 
     /// <summary>Both operands are contiguous along the sum, and there are too few rows to pay for packing.</summary>
     private static bool IsDotProduct(in MatMulArgs args)
-        => args.TransposeB && (!args.TransposeA || args.Rows == 1) && args.Rows <= DotRows && (args.Depth >= 128 || args.Rows <= 4);
+        => args.TransposeB && (!args.TransposeA || args.Rows == 1)
+        && (args.Rows <= 4
+            || (args.Depth >= 128 && args.Rows <= ((long)args.Columns * args.Depth >= SmallRight ? DotRows : DotRowsOfSmall)));
 
     /// <summary>C[i, j] = A[i, :] · B[j, :] without packing: the weight of a linear layer is read once, at the speed of memory.</summary>
     private readonly record struct DotKernel<TActivation>(
@@ -34,30 +41,19 @@ public sealed unsafe partial class CpuBackend
             long offset = ((long)product * Args.Rows * stride) + column;
 
             // Rows of C are often a multiple of 4 KiB apart and would push each other out of the cache, so the sums are collected here first.
-            float* sums = ThreadScratch.Get((Args.Rows * DotColumns) + 16), tile = sums + (Args.Rows * DotColumns);
+            float* sums = ThreadScratch.Get(Args.Rows * DotColumns);
             do
             {
                 int depth = Math.Min(DotDepth, Args.Depth - k);
-                for (int j = 0; j < columns; j += 4)
+                for (int j = 0; j < columns; j += DotTileColumns)
                 {
-                    // Behind the last column, that column is computed again and dropped.
-                    int present = Math.Min(4, columns - j);
-                    float* b0 = b + ((long)j * Args.Depth) + k;
-                    float* b1 = present > 1 ? b0 + Args.Depth : b0, b2 = present > 2 ? b1 + Args.Depth : b1, b3 = present > 3 ? b2 + Args.Depth : b2;
                     float* a = (float*)left.Source + k;
                     for (int i = 0; i < Args.Rows;)
                     {
-                        int rows = Args.Rows - i >= 4 ? 4 : Args.Rows - i >= 2 ? 2 : 1;
-                        if (rows == 4) FourRows<V>(depth, a, Args.Depth, b0, b1, b2, b3, tile);
-                        else if (rows == 2) TwoRows<V>(depth, a, Args.Depth, b0, b1, b2, b3, tile);
-                        else OneRow<V>(depth, a, b0, b1, b2, b3, tile);
-                        for (int r = 0; r < rows; r++)
-                        {
-                            Vector128<float> fresh = Vector128.Load(tile + (4 * r));
-                            float* place = sums + ((i + r) * DotColumns) + j;
-                            (k == 0 ? fresh : Vector128.Load(place) + fresh).Store(place);
-                        }
-
+                        int rows = Math.Min(3, Args.Rows - i);
+                        if (Args.Rows >= PrefetchRows && j + (2 * DotTileColumns) <= columns)
+                            Prefetch(b + ((long)(j + DotTileColumns) * Args.Depth) + k, depth, i, rows);
+                        Tile<V>(rows, a, b + ((long)j * Args.Depth) + k, columns - j, depth, sums + (i * DotColumns) + j, isFirst: k == 0);
                         i += rows;
                         a += (long)rows * Args.Depth;
                     }
@@ -83,100 +79,170 @@ public sealed unsafe partial class CpuBackend
 
             Epilogue.Apply<V>(offset, stride, column, Args.Rows, columns);
         }
+
+        /// <summary>Asks for the next columns, as much of them as this group of rows has a share in all rows, while this group is computed.</summary>
+        private void Prefetch(float* b, int depth, int row, int rows)
+        {
+            if (!Sse.IsSupported) return;
+            int start = (int)((long)depth * row / Args.Rows), end = (int)((long)depth * (row + rows) / Args.Rows);
+            for (int column = 0; column < DotTileColumns; column++, b += Args.Depth)
+                for (int k = start; k < end; k += 16) Sse.Prefetch0(b + k);
+        }
+
+        /// <summary>One to three rows by eight columns; behind the last row or column, that one is computed again and dropped.</summary>
+        private void Tile<V>(int rows, float* a, float* b, int columns, int depth, float* sums, bool isFirst)
+            where V : unmanaged, ISimd<V>
+        {
+            float* tile = stackalloc float[3 * DotTileColumns];
+            int stride = Args.Depth;
+            float* a1 = rows > 1 ? a + stride : a, a2 = rows > 2 ? a1 + stride : a1;
+            if (rows > 1 && columns >= DotTileColumns && V.Width >= 16)
+            {
+                ThreeByEight<V>(depth, a, a1, a2, b, stride, tile);
+            }
+            else
+            {
+                for (int j = 0; j < DotTileColumns && j < columns; j += 4)
+                {
+                    int last = columns - 1;
+                    float* b0 = b + ((long)j * stride), b1 = b + ((long)Math.Min(j + 1, last) * stride);
+                    float* b2 = b + ((long)Math.Min(j + 2, last) * stride), b3 = b + ((long)Math.Min(j + 3, last) * stride);
+                    if (rows > 1) ThreeByFour<V>(depth, a, a1, a2, b0, b1, b2, b3, tile + j);
+                    else OneByFour<V>(depth, a, b0, b1, b2, b3, tile + j);
+                }
+            }
+
+            for (int r = 0; r < rows; r++)
+            {
+                for (int j = 0; j < DotTileColumns && j < columns; j += 4)
+                {
+                    Vector128<float> fresh = Vector128.Load(tile + (DotTileColumns * r) + j);
+                    float* place = sums + (r * DotColumns) + j;
+                    (isFirst ? fresh : Vector128.Load(place) + fresh).Store(place);
+                }
+            }
+        }
     }
 
+    /// <summary>24 accumulators: the rows come from the second-level cache, so each is used for as many columns as the registers hold.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void FourRows<V>(int depth, float* a, int stride, float* b0, float* b1, float* b2, float* b3, float* sums)
+    private static void ThreeByEight<V>(int depth, float* a, float* a1, float* a2, float* b, int stride, float* sums)
         where V : unmanaged, ISimd<V>
     {
-        V c00 = V.Zero, c01 = V.Zero, c02 = V.Zero, c03 = V.Zero, c10 = V.Zero, c11 = V.Zero, c12 = V.Zero, c13 = V.Zero;
-        V c20 = V.Zero, c21 = V.Zero, c22 = V.Zero, c23 = V.Zero, c30 = V.Zero, c31 = V.Zero, c32 = V.Zero, c33 = V.Zero;
-        float* a1 = a + stride, a2 = a1 + stride, a3 = a2 + stride;
+        V c00 = V.Zero, c10 = V.Zero, c20 = V.Zero;
+        V c01 = V.Zero, c11 = V.Zero, c21 = V.Zero;
+        V c02 = V.Zero, c12 = V.Zero, c22 = V.Zero;
+        V c03 = V.Zero, c13 = V.Zero, c23 = V.Zero;
+        V c04 = V.Zero, c14 = V.Zero, c24 = V.Zero;
+        V c05 = V.Zero, c15 = V.Zero, c25 = V.Zero;
+        V c06 = V.Zero, c16 = V.Zero, c26 = V.Zero;
+        V c07 = V.Zero, c17 = V.Zero, c27 = V.Zero;
+        float* b4 = b + (4L * stride);
         int k = 0;
         for (; k <= depth - V.Width; k += V.Width)
         {
-            V v0 = V.Load(b0 + k), v1 = V.Load(b1 + k), v2 = V.Load(b2 + k), v3 = V.Load(b3 + k);
-            Accumulate(V.Load(a + k), v0, v1, v2, v3, ref c00, ref c01, ref c02, ref c03);
-            Accumulate(V.Load(a1 + k), v0, v1, v2, v3, ref c10, ref c11, ref c12, ref c13);
-            Accumulate(V.Load(a2 + k), v0, v1, v2, v3, ref c20, ref c21, ref c22, ref c23);
-            Accumulate(V.Load(a3 + k), v0, v1, v2, v3, ref c30, ref c31, ref c32, ref c33);
+            V v0 = V.Load(a + k), v1 = V.Load(a1 + k), v2 = V.Load(a2 + k);
+            Accumulate(V.Load(b + k), v0, v1, v2, ref c00, ref c10, ref c20);
+            Accumulate(V.Load(b + stride + k), v0, v1, v2, ref c01, ref c11, ref c21);
+            Accumulate(V.Load(b + (2L * stride) + k), v0, v1, v2, ref c02, ref c12, ref c22);
+            Accumulate(V.Load(b + (3L * stride) + k), v0, v1, v2, ref c03, ref c13, ref c23);
+            Accumulate(V.Load(b4 + k), v0, v1, v2, ref c04, ref c14, ref c24);
+            Accumulate(V.Load(b4 + stride + k), v0, v1, v2, ref c05, ref c15, ref c25);
+            Accumulate(V.Load(b4 + (2L * stride) + k), v0, v1, v2, ref c06, ref c16, ref c26);
+            Accumulate(V.Load(b4 + (3L * stride) + k), v0, v1, v2, ref c07, ref c17, ref c27);
         }
 
         int left = depth - k;
         if (left > 0)
         {
-            V v0 = V.LoadPartial(b0 + k, left), v1 = V.LoadPartial(b1 + k, left), v2 = V.LoadPartial(b2 + k, left), v3 = V.LoadPartial(b3 + k, left);
-            Accumulate(V.LoadPartial(a + k, left), v0, v1, v2, v3, ref c00, ref c01, ref c02, ref c03);
-            Accumulate(V.LoadPartial(a1 + k, left), v0, v1, v2, v3, ref c10, ref c11, ref c12, ref c13);
-            Accumulate(V.LoadPartial(a2 + k, left), v0, v1, v2, v3, ref c20, ref c21, ref c22, ref c23);
-            Accumulate(V.LoadPartial(a3 + k, left), v0, v1, v2, v3, ref c30, ref c31, ref c32, ref c33);
+            V v0 = V.LoadPartial(a + k, left), v1 = V.LoadPartial(a1 + k, left), v2 = V.LoadPartial(a2 + k, left);
+            Accumulate(V.LoadPartial(b + k, left), v0, v1, v2, ref c00, ref c10, ref c20);
+            Accumulate(V.LoadPartial(b + stride + k, left), v0, v1, v2, ref c01, ref c11, ref c21);
+            Accumulate(V.LoadPartial(b + (2L * stride) + k, left), v0, v1, v2, ref c02, ref c12, ref c22);
+            Accumulate(V.LoadPartial(b + (3L * stride) + k, left), v0, v1, v2, ref c03, ref c13, ref c23);
+            Accumulate(V.LoadPartial(b4 + k, left), v0, v1, v2, ref c04, ref c14, ref c24);
+            Accumulate(V.LoadPartial(b4 + stride + k, left), v0, v1, v2, ref c05, ref c15, ref c25);
+            Accumulate(V.LoadPartial(b4 + (2L * stride) + k, left), v0, v1, v2, ref c06, ref c16, ref c26);
+            Accumulate(V.LoadPartial(b4 + (3L * stride) + k, left), v0, v1, v2, ref c07, ref c17, ref c27);
         }
 
         V.StoreSums(c00, c01, c02, c03, sums);
-        V.StoreSums(c10, c11, c12, c13, sums + 4);
-        V.StoreSums(c20, c21, c22, c23, sums + 8);
-        V.StoreSums(c30, c31, c32, c33, sums + 12);
+        V.StoreSums(c04, c05, c06, c07, sums + 4);
+        V.StoreSums(c10, c11, c12, c13, sums + 8);
+        V.StoreSums(c14, c15, c16, c17, sums + 12);
+        V.StoreSums(c20, c21, c22, c23, sums + 16);
+        V.StoreSums(c24, c25, c26, c27, sums + 20);
     }
 
+    /// <summary>12 accumulators, for tiers with 16 registers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void TwoRows<V>(int depth, float* a, int stride, float* b0, float* b1, float* b2, float* b3, float* sums)
+    private static void ThreeByFour<V>(int depth, float* a, float* a1, float* a2, float* b0, float* b1, float* b2, float* b3, float* sums)
         where V : unmanaged, ISimd<V>
     {
-        V c00 = V.Zero, c01 = V.Zero, c02 = V.Zero, c03 = V.Zero, c10 = V.Zero, c11 = V.Zero, c12 = V.Zero, c13 = V.Zero;
-        float* a1 = a + stride;
+        V c00 = V.Zero, c10 = V.Zero, c20 = V.Zero;
+        V c01 = V.Zero, c11 = V.Zero, c21 = V.Zero;
+        V c02 = V.Zero, c12 = V.Zero, c22 = V.Zero;
+        V c03 = V.Zero, c13 = V.Zero, c23 = V.Zero;
         int k = 0;
         for (; k <= depth - V.Width; k += V.Width)
         {
-            V v0 = V.Load(b0 + k), v1 = V.Load(b1 + k), v2 = V.Load(b2 + k), v3 = V.Load(b3 + k);
-            Accumulate(V.Load(a + k), v0, v1, v2, v3, ref c00, ref c01, ref c02, ref c03);
-            Accumulate(V.Load(a1 + k), v0, v1, v2, v3, ref c10, ref c11, ref c12, ref c13);
+            V v0 = V.Load(a + k), v1 = V.Load(a1 + k), v2 = V.Load(a2 + k);
+            Accumulate(V.Load(b0 + k), v0, v1, v2, ref c00, ref c10, ref c20);
+            Accumulate(V.Load(b1 + k), v0, v1, v2, ref c01, ref c11, ref c21);
+            Accumulate(V.Load(b2 + k), v0, v1, v2, ref c02, ref c12, ref c22);
+            Accumulate(V.Load(b3 + k), v0, v1, v2, ref c03, ref c13, ref c23);
         }
 
         int left = depth - k;
         if (left > 0)
         {
-            V v0 = V.LoadPartial(b0 + k, left), v1 = V.LoadPartial(b1 + k, left), v2 = V.LoadPartial(b2 + k, left), v3 = V.LoadPartial(b3 + k, left);
-            Accumulate(V.LoadPartial(a + k, left), v0, v1, v2, v3, ref c00, ref c01, ref c02, ref c03);
-            Accumulate(V.LoadPartial(a1 + k, left), v0, v1, v2, v3, ref c10, ref c11, ref c12, ref c13);
+            V v0 = V.LoadPartial(a + k, left), v1 = V.LoadPartial(a1 + k, left), v2 = V.LoadPartial(a2 + k, left);
+            Accumulate(V.LoadPartial(b0 + k, left), v0, v1, v2, ref c00, ref c10, ref c20);
+            Accumulate(V.LoadPartial(b1 + k, left), v0, v1, v2, ref c01, ref c11, ref c21);
+            Accumulate(V.LoadPartial(b2 + k, left), v0, v1, v2, ref c02, ref c12, ref c22);
+            Accumulate(V.LoadPartial(b3 + k, left), v0, v1, v2, ref c03, ref c13, ref c23);
         }
 
         V.StoreSums(c00, c01, c02, c03, sums);
-        V.StoreSums(c10, c11, c12, c13, sums + 4);
+        V.StoreSums(c10, c11, c12, c13, sums + DotTileColumns);
+        V.StoreSums(c20, c21, c22, c23, sums + (2 * DotTileColumns));
     }
 
+    /// <summary>One row by four columns: at the speed of memory.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void OneRow<V>(int depth, float* a, float* b0, float* b1, float* b2, float* b3, float* sums)
+    private static void OneByFour<V>(int depth, float* a, float* b0, float* b1, float* b2, float* b3, float* sums)
         where V : unmanaged, ISimd<V>
     {
         V c0 = V.Zero, c1 = V.Zero, c2 = V.Zero, c3 = V.Zero;
         int k = 0;
         for (; k <= depth - V.Width; k += V.Width)
-            Accumulate(V.Load(a + k), V.Load(b0 + k), V.Load(b1 + k), V.Load(b2 + k), V.Load(b3 + k), ref c0, ref c1, ref c2, ref c3);
+        {
+            V v = V.Load(a + k);
+            c0 = V.FusedMultiplyAdd(v, V.Load(b0 + k), c0);
+            c1 = V.FusedMultiplyAdd(v, V.Load(b1 + k), c1);
+            c2 = V.FusedMultiplyAdd(v, V.Load(b2 + k), c2);
+            c3 = V.FusedMultiplyAdd(v, V.Load(b3 + k), c3);
+        }
+
         int left = depth - k;
         if (left > 0)
         {
-            Accumulate(
-                V.LoadPartial(a + k, left),
-                V.LoadPartial(b0 + k, left),
-                V.LoadPartial(b1 + k, left),
-                V.LoadPartial(b2 + k, left),
-                V.LoadPartial(b3 + k, left),
-                ref c0,
-                ref c1,
-                ref c2,
-                ref c3);
+            V v = V.LoadPartial(a + k, left);
+            c0 = V.FusedMultiplyAdd(v, V.LoadPartial(b0 + k, left), c0);
+            c1 = V.FusedMultiplyAdd(v, V.LoadPartial(b1 + k, left), c1);
+            c2 = V.FusedMultiplyAdd(v, V.LoadPartial(b2 + k, left), c2);
+            c3 = V.FusedMultiplyAdd(v, V.LoadPartial(b3 + k, left), c3);
         }
 
         V.StoreSums(c0, c1, c2, c3, sums);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Accumulate<V>(V a, V b0, V b1, V b2, V b3, ref V c0, ref V c1, ref V c2, ref V c3)
+    private static void Accumulate<V>(V b, V v0, V v1, V v2, ref V c0, ref V c1, ref V c2)
         where V : unmanaged, ISimd<V>
     {
-        c0 = V.FusedMultiplyAdd(a, b0, c0);
-        c1 = V.FusedMultiplyAdd(a, b1, c1);
-        c2 = V.FusedMultiplyAdd(a, b2, c2);
-        c3 = V.FusedMultiplyAdd(a, b3, c3);
+        c0 = V.FusedMultiplyAdd(v0, b, c0);
+        c1 = V.FusedMultiplyAdd(v1, b, c1);
+        c2 = V.FusedMultiplyAdd(v2, b, c2);
     }
 }
