@@ -9,6 +9,7 @@ public sealed class LearningRateSchedule
     private readonly double _peak, _final;
     private readonly int _warmUp, _total;
     private readonly Func<double, double> _remaining;
+    private readonly Func<int, double>? _rule;
 
     private LearningRateSchedule(double peak, int warmUp, int total, double final, Func<double, double> remaining)
     {
@@ -16,6 +17,13 @@ public sealed class LearningRateSchedule
         ArgumentOutOfRangeException.ThrowIfLessThan(total, warmUp);
         (_peak, _warmUp, _total, _final, _remaining) = (peak, warmUp, total, final, remaining);
     }
+
+    private LearningRateSchedule(Func<int, double> rule)
+        : this(0, 0, int.MaxValue, 0, static _ => 0) => _rule = rule;
+
+    /// <summary>Any other rule, such as one whose length becomes known only while training goes on.</summary>
+    /// <param name="rule">The learning rate of a step, the first being 0.</param>
+    public static LearningRateSchedule FromRule(Func<int, double> rule) => new(rule);
 
     /// <summary>The same rate after the warm-up.</summary>
     /// <param name="learningRate">The rate.</param>
@@ -41,6 +49,7 @@ public sealed class LearningRateSchedule
     public double At(int step)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(step);
+        if (_rule is not null) return _rule(step);
         if (step < _warmUp) return _peak * step / _warmUp;
         double progress = Math.Min(1, (double)(step - _warmUp) / Math.Max(1, _total - _warmUp));
         return _final + ((_peak - _final) * _remaining(progress));

@@ -1,0 +1,85 @@
+using System.CommandLine;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using MiniVlp.Tensors;
+using Spectre.Console;
+
+namespace MiniVlp.Cli.Commands;
+
+/// <summary>One run of a command: its arguments, where its text goes, and the device.</summary>
+public sealed class ToolContext : IDisposable
+{
+    // Captions are printed as they are: no \u escapes for what a terminal can show.
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    private readonly ToolHost _host;
+    private Device? _device;
+
+    public ToolContext(ToolHost host, ParseResult arguments)
+    {
+        _host = host;
+        Arguments = arguments;
+        Console = CreateConsole(Json ? host.Error : host.Output);
+    }
+
+    public ParseResult Arguments { get; }
+
+    /// <summary>Standard output.</summary>
+    public TextWriter Output => _host.Output;
+
+    /// <summary>Standard error.</summary>
+    public TextWriter Error => _host.Error;
+
+    /// <summary>For people: tables, colours, progress. It is standard error when the result is JSON.</summary>
+    public IAnsiConsole Console { get; }
+
+    /// <summary>Set by Ctrl+C.</summary>
+    public CancellationToken Cancellation => _host.Cancellation;
+
+    public bool Json => Arguments.GetValue(_host.Options.Json);
+
+    public int Seed => Arguments.GetValue(_host.Options.Seed);
+
+    private int Threads => Arguments.GetValue(_host.Options.Threads);
+
+    /// <summary>Threads to compute with, one per processor when not told.</summary>
+    public int ThreadCount => Threads == 0 ? Environment.ProcessorCount : Threads;
+
+    /// <summary>Where to compute; made when first asked for.</summary>
+    /// <exception cref="ToolException">The device is not in this build.</exception>
+    public Device Device
+    {
+        get
+        {
+            if (_device is not null) return _device;
+            string name = Arguments.GetValue(_host.Options.Device) ?? "auto";
+            if (name is not ("cpu" or "auto")) throw new ToolException($"--device {name}: this build computes on the CPU only; use --device cpu.");
+            return _device = Device.CreateCpu(Threads);
+        }
+    }
+
+    /// <summary>Prints a JSON document on standard output.</summary>
+    public void WriteJson(JsonNode document) => Output.WriteLine(document.ToJsonString(Indented));
+
+    /// <summary>A note for people, on standard error.</summary>
+    public void Warn(string message) => Error.WriteLine($"minivlp: warning: {message}");
+
+    public void Dispose() => _device?.Dispose();
+
+    private static IAnsiConsole CreateConsole(TextWriter writer)
+    {
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(writer) });
+        bool isTerminal = (ReferenceEquals(writer, System.Console.Out) && !System.Console.IsOutputRedirected)
+            || (ReferenceEquals(writer, System.Console.Error) && !System.Console.IsErrorRedirected);
+        if (!isTerminal)
+        {
+            // A file or a pipe has no width: lines are not to be wrapped at 80 columns.
+            console.Profile.Width = 1000;
+            console.Profile.Capabilities.Ansi = false;
+            console.Profile.Capabilities.Interactive = false;
+        }
+
+        return console;
+    }
+}

@@ -1,0 +1,23 @@
+using MiniVlp.Data.Datasets;
+
+namespace MiniVlp.Cli.Datasets;
+
+/// <summary>The first samples of a data set.</summary>
+/// <param name="dataset">The whole.</param>
+/// <param name="count">How many; at most all.</param>
+public sealed class FirstSamples(IImageTextDataset dataset, int count) : IImageTextDataset
+{
+    public string Name => dataset.Name;
+
+    public int Count => count;
+
+    public ImageTextSample Get(int index) => dataset.Get(Check(index));
+
+    public string GetCaption(int index) => dataset.GetCaption(Check(index));
+
+    private int Check(int index)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, count);
+        return index;
+    }
+}

@@ -1,0 +1,102 @@
+using System.Numerics.Tensors;
+
+namespace MiniVlp.Cli.Evaluation;
+
+/// <summary>How often one of the first 1, 5 or 10 answers is right, and how often a random order would be.</summary>
+/// <param name="Queries">Number of queries.</param>
+/// <param name="Gallery">Number of answers to choose from.</param>
+/// <param name="R1">Share of queries with a right answer first.</param>
+/// <param name="R5">Share with a right answer among the first 5.</param>
+/// <param name="R10">Share with a right answer among the first 10.</param>
+/// <param name="Chance1">What a random order would give for <paramref name="R1"/>.</param>
+/// <param name="Chance5">The same for <paramref name="R5"/>.</param>
+/// <param name="Chance10">The same for <paramref name="R10"/>.</param>
+/// <param name="MedianRank">Median place of the first right answer, from 1.</param>
+public sealed record Recall(int Queries, int Gallery, double R1, double R5, double R10, double Chance1, double Chance5, double Chance10, double MedianRank);
+
+/// <summary>Retrieval in both directions.</summary>
+/// <param name="ImageToText">A picture asks for its captions.</param>
+/// <param name="TextToImage">A caption asks for its pictures.</param>
+public sealed record RetrievalResult(Recall ImageToText, Recall TextToImage);
+
+/// <summary>
+/// Recall at K with any number of right answers: an answer is right when the data pairs it with the query. Equal scores count against the
+/// model, so that one vector for everything gets nothing.
+/// </summary>
+public static class RetrievalMetrics
+{
+    /// <summary>Ranks every picture against every distinct caption and the other way round.</summary>
+    /// <param name="images">Unit vectors of the distinct pictures, row by row.</param>
+    /// <param name="texts">Unit vectors of the distinct captions, row by row.</param>
+    /// <param name="size">Length of a vector.</param>
+    /// <param name="pairs">Which picture goes with which caption, by row; at least one pair.</param>
+    public static RetrievalResult Evaluate(ReadOnlySpan<float> images, ReadOnlySpan<float> texts, int size, IReadOnlyCollection<(int Image, int Text)> pairs)
+    {
+        int imageCount = images.Length / size, textCount = texts.Length / size;
+        List<int>[] textsOf = Group(imageCount, pairs), imagesOf = Group(textCount, pairs.Select(pair => (pair.Text, pair.Image)));
+        return new RetrievalResult(Rank(images, texts, size, textsOf), Rank(texts, images, size, imagesOf));
+    }
+
+    /// <summary>Probability that at least one of <paramref name="right"/> answers is among the first <paramref name="k"/> of <paramref name="gallery"/> in random order.</summary>
+    public static double Chance(int gallery, int right, int k)
+    {
+        // 1 - C(gallery - right, k) / C(gallery, k), as a product.
+        double miss = 1;
+        for (int i = 0; i < Math.Min(k, gallery); i++) miss *= Math.Max(0, gallery - right - i) / (double)(gallery - i);
+        return 1 - miss;
+    }
+
+    private static Recall Rank(ReadOnlySpan<float> queries, ReadOnlySpan<float> gallery, int size, List<int>[] rightOf)
+    {
+        int count = gallery.Length / size;
+        float[] scores = new float[count];
+        bool[] isRight = new bool[count];
+        List<int> ranks = [];
+        double r1 = 0, r5 = 0, r10 = 0, chance1 = 0, chance5 = 0, chance10 = 0;
+        for (int query = 0; query < rightOf.Length; query++)
+        {
+            if (rightOf[query].Count == 0) continue;
+            ReadOnlySpan<float> vector = queries.Slice(query * size, size);
+            for (int i = 0; i < count; i++) scores[i] = TensorPrimitives.Dot(vector, gallery.Slice(i * size, size));
+            int rank = RankOfFirstRight(scores, rightOf[query], isRight);
+            ranks.Add(rank);
+            r1 += rank <= 1 ? 1 : 0;
+            r5 += rank <= 5 ? 1 : 0;
+            r10 += rank <= 10 ? 1 : 0;
+            int right = rightOf[query].Count;
+            chance1 += Chance(count, right, 1);
+            chance5 += Chance(count, right, 5);
+            chance10 += Chance(count, right, 10);
+        }
+
+        int n = Math.Max(1, ranks.Count);
+        ranks.Sort();
+        double median = ranks.Count == 0 ? double.NaN : (ranks[(ranks.Count - 1) / 2] + ranks[ranks.Count / 2]) / 2.0;
+        return new Recall(ranks.Count, count, r1 / n, r5 / n, r10 / n, chance1 / n, chance5 / n, chance10 / n, median);
+    }
+
+    private static int RankOfFirstRight(float[] scores, List<int> right, bool[] isRight)
+    {
+        float best = float.NegativeInfinity;
+        foreach (int i in right)
+        {
+            isRight[i] = true;
+            best = Math.Max(best, scores[i]);
+        }
+
+        int rank = 1;
+        for (int i = 0; i < scores.Length; i++)
+            if (!isRight[i] && !(scores[i] < best)) rank++;    // a score that is no number counts as ahead, too
+        foreach (int i in right) isRight[i] = false;
+        return rank;
+    }
+
+    private static List<int>[] Group(int count, IEnumerable<(int Query, int Answer)> pairs)
+    {
+        List<int>[] groups = new List<int>[count];
+        for (int i = 0; i < count; i++) groups[i] = [];
+        foreach ((int query, int answer) in pairs)
+            if (!groups[query].Contains(answer)) groups[query].Add(answer);
+        return groups;
+    }
+}

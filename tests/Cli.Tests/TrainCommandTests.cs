@@ -1,0 +1,80 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Xunit;
+
+namespace MiniVlp.Cli.Tests;
+
+public sealed class TrainCommandTests(TrainedModel trained) : IClassFixture<TrainedModel>, IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Folder_HoldsModelAndLogs()
+    {
+        foreach (string file in (string[])["config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt", "preprocessor_config.json", "metrics.csv", "loss.png", "checkpoint/trainer.json"])
+            Assert.True(File.Exists(Path.Combine(trained.Folder, file)), file);
+        Assert.Single(Directory.GetFiles(Path.Combine(trained.Folder, "events"), "*tfevents*"));
+        Assert.Empty(Directory.EnumerateFiles(trained.Folder, "*.tmp", SearchOption.AllDirectories));
+        Assert.Equal([0x89, (byte)'P', (byte)'N', (byte)'G'], File.ReadAllBytes(Path.Combine(trained.Folder, "loss.png"))[..4]);
+
+        string[] rows = File.ReadAllLines(Path.Combine(trained.Folder, "metrics.csv"));
+        Assert.Equal(7, rows.Length);
+        Assert.Equal("step", rows[0].Split(',')[0]);
+        double first = double.Parse(rows[1].Split(',')[2], CultureInfo.InvariantCulture);
+        Assert.InRange(first, 0.5 * Math.Log(16), 2 * Math.Log(16));
+    }
+
+    [Fact]
+    public void Resume_GivesTheSameWeights()
+    {
+        string folder = _folder["model"];
+        ToolRun first = ToolRun.Of(TrainedModel.Arguments(folder, "--steps", "6", "--stop-after", "2")).Succeeds();
+        Assert.False(first.Json["complete"]!.GetValue<bool>());
+        ToolRun second = ToolRun.Of(TrainedModel.Arguments(folder, "--resume")).Succeeds();
+        Assert.True(second.Json["complete"]!.GetValue<bool>());
+        Assert.Equal(6, second.Json["steps"]!.GetValue<int>());
+        Assert.Equal(File.ReadAllBytes(Path.Combine(trained.Folder, "model.safetensors")), File.ReadAllBytes(Path.Combine(folder, "model.safetensors")));
+        Assert.Equal(LossColumn(trained.Folder), LossColumn(folder));
+        Assert.Equal(2, Directory.GetFiles(Path.Combine(folder, "events")).Length);
+    }
+
+    [Fact]
+    public void Interrupt_SavesAndReturns130()
+    {
+        string folder = _folder["model"];
+        using CancellationTokenSource interrupt = new();
+        interrupt.Cancel();
+        ToolRun run = ToolRun.Of(interrupt.Token, TrainedModel.Arguments(folder, "--steps", "1000"));
+        Assert.True(run.ExitCode == ExitCode.Interrupted, run.Error);
+        Assert.True(File.Exists(Path.Combine(folder, "checkpoint", "trainer.json")));
+        ToolRun.Of(TrainedModel.Arguments(folder, "--resume", "--stop-after", "1")).Succeeds();
+    }
+
+    [Fact]
+    public void Minutes_DecideTheNumberOfSteps()
+    {
+        JsonNode json = ToolRun.Of(TrainedModel.Arguments(_folder["model"], "--minutes", "0.03")).Succeeds().Json;
+        Assert.True(json["complete"]!.GetValue<bool>());
+        Assert.InRange(json["steps"]!.GetValue<int>(), 1, 100_000);
+    }
+
+    [Fact]
+    public void Mistakes_AreNamed()
+    {
+        ToolRun.Of(TrainedModel.Arguments(trained.Folder)).Fails(ExitCode.Failure, "--resume");
+        ToolRun.Of("train", "--data", TrainedModel.Data, "--out", trained.Folder, "--batch", "8", "--seed", "3", "--resume").Fails(ExitCode.Failure, "batch_size 16", "8");
+        ToolRun.Of("train", "--data", "scenes:train:4", "--model", "tiny", "--batch", "8", "--out", _folder["a"]).Fails(ExitCode.Failure, "--batch 8", "4 samples");
+    }
+
+    [Fact]
+    public void Model_IsTrainedFurther()
+    {
+        ToolRun.Of("train", "--data", TrainedModel.Data, "--model", trained.Folder, "--batch", "16", "--steps", "1", "--lr", "0", "--out", _folder["further"], "--json").Succeeds();
+        Assert.Equal(File.ReadAllText(Path.Combine(trained.Folder, "vocab.txt")), File.ReadAllText(Path.Combine(_folder["further"], "vocab.txt")));
+        Assert.Equal(File.ReadAllBytes(Path.Combine(trained.Folder, "model.safetensors")), File.ReadAllBytes(Path.Combine(_folder["further"], "model.safetensors")));
+    }
+
+    private static string[] LossColumn(string folder) => [.. File.ReadLines(Path.Combine(folder, "metrics.csv")).Select(line => line.Split(',')[2])];
+}

@@ -1,0 +1,106 @@
+using System.Text.Json.Nodes;
+using MiniVlp.Data.Text;
+using Xunit;
+
+namespace MiniVlp.Cli.Tests;
+
+public sealed class UsageTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void NoArguments_ShowTheCommands()
+    {
+        ToolRun run = ToolRun.Of().Succeeds();
+        foreach (string command in (string[])["demo", "train", "eval", "embed", "search", "tokenize", "parity", "info", "devices", "bench", "data"])
+            Assert.Contains($"  {command}", run.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("trian")]
+    [InlineData("eval")]
+    [InlineData("tokenize", "hello")]
+    [InlineData("tokenize", "--tokenizer", "x")]
+    [InlineData("tokenize", "--tokenizer", "x", "--file", "y", "hello")]
+    [InlineData("train", "--out", "x")]
+    [InlineData("train", "--data", "scenes", "--out", "x", "--steps", "0")]
+    [InlineData("train", "--data", "scenes", "--out", "x", "--steps", "ten")]
+    [InlineData("train", "--data", "scenes", "--out", "x", "--steps", "3", "--epochs", "2")]
+    [InlineData("train", "--data", "scenes", "--out", "x", "--recipe", "nope")]
+    [InlineData("devices", "--device", "tpu")]
+    [InlineData("devices", "--threads", "-1")]
+    [InlineData("devices", "--seed", "1.5")]
+    [InlineData("search", "--model", "x", "--index", "y", "text", "-k", "0")]
+    [InlineData("parity")]
+    public void BadUsage_IsExitCodeTwo(params string[] args)
+    {
+        ToolRun run = ToolRun.Of(args).Fails(ExitCode.Usage, "minivlp: ", "--help");
+        Assert.Empty(run.Output);
+    }
+
+    [Theory]
+    [InlineData("cuda")]
+    [InlineData("opencl")]
+    public void GpuDevice_IsRefused(string device) => ToolRun.Of("devices", "--device", device).Fails(ExitCode.Failure, $"--device {device}", "CPU");
+
+    [Theory]
+    [InlineData("cpu")]
+    [InlineData("auto")]
+    public void Devices_ListsTheCpu(string device)
+    {
+        JsonNode json = ToolRun.Of("devices", "--device", device, "--threads", "2", "--json").Succeeds().Json;
+        Assert.StartsWith("cpu", json[0]!["name"]!.GetValue<string>(), StringComparison.Ordinal);
+        Assert.Equal(2, json[0]!["threads"]!.GetValue<int>());
+    }
+
+    [Fact]
+    public void MissingFiles_AreOneLineEach()
+    {
+        string missing = _folder["missing"];
+        foreach (string[] args in (string[][])
+            [
+                ["info", missing],
+                ["tokenize", "--tokenizer", missing, "x"],
+                ["train", "--data", _folder["missing.tar"], "--out", _folder["out"]],
+                ["train", "--data", "scenes:nowhere", "--out", _folder["out"]],
+                ["train", "--data", "scenes", "--out", _folder["out"], "--model", "huge"],
+                ["train", "--data", "scenes", "--out", missing, "--resume"],
+                ["eval", "retrieval", "--model", missing, "--data", "scenes"],
+                ["search", "--model", missing, "--index", _folder["missing.safetensors"], "x"],
+                ["data", "emoji", "--from", missing, "--out", _folder["out"]],
+                ["bench", "--filter", "nothing-has-this-name"],
+            ])
+        {
+            ToolRun run = ToolRun.Of(args).Fails(ExitCode.Failure, "minivlp: ");
+            Assert.Single(run.Error.Trim().Split('\n'));
+        }
+    }
+
+    [Fact]
+    public void Tokenize_ShowsTokensAndIds()
+    {
+        TextTokenizer tokenizer = TextTokenizer.FromVocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "circle", "##s"]);
+        tokenizer.Save(_folder.Path);
+        JsonNode json = ToolRun.Of("tokenize", "--tokenizer", _folder.Path, "--json", "Red circles", "blue").Succeeds().Json;
+        Assert.Equal("""["[CLS]","red","circle","##s","[SEP]"]""", json[0]!["tokens"]!.ToJsonString());
+        Assert.Equal("[2,5,6,7,3]", json[0]!["ids"]!.ToJsonString());
+        Assert.Equal("[2,1,3]", json[1]!["ids"]!.ToJsonString());
+        string table = ToolRun.Of("tokenize", "--tokenizer", _folder.Path, "red [circles]").Succeeds().Output;
+        Assert.Contains("circle", table, StringComparison.Ordinal);
+
+        File.WriteAllText(_folder["texts.txt"], "red\ncircle\n");
+        json = ToolRun.Of("tokenize", "--tokenizer", _folder.Path, "--json", "--max-length", "2", "--file", _folder["texts.txt"]).Succeeds().Json;
+        Assert.Equal(2, json.AsArray().Count);
+        Assert.Equal("[2,3]", json[1]!["ids"]!.ToJsonString());
+    }
+
+    [Fact]
+    public void Bench_PrintsJson()
+    {
+        JsonNode json = ToolRun.Of("bench", "--suite", "cpu", "--filter", "gemm_256", "--seconds", "0", "--json").Succeeds().Json;
+        Assert.Equal("gemm_256x256x256", json["workloads"]![0]!["name"]!.GetValue<string>());
+        Assert.True(json["workloads"]![0]!["gflops"]!.GetValue<double>() > 0);
+    }
+}
