@@ -77,6 +77,7 @@ public sealed class Tape : TensorScope
     public Tensor Retain(Tensor tensor)
     {
         (_retained ??= []).Add(tensor);
+        if (tensor.ViewOf is { } source) _retained.Add(source);
         tensor.KeepsGradient = true;
         return tensor;
     }
@@ -119,7 +120,7 @@ public sealed class Tape : TensorScope
                 function.Release();
                 if (ReferenceEquals(output, loss) || _retained?.Contains(output) == true) continue;
                 output.ReleaseGradient();
-                output.ReleaseElements();
+                if (!ReferenceEquals(output, loss.ViewOf)) output.ReleaseElements();
             }
         }
         finally

@@ -191,10 +191,13 @@ public sealed class Tensor : IDisposable
         throw new ShapeException($"{operation}: the shapes must be equal, but {leftName} is {left.Shape} and {rightName} is {right.Shape}.{hint}");
     }
 
+    /// <summary>The tensor whose memory this one looks at; null for one with memory of its own.</summary>
+    internal Tensor? ViewOf { get; private init; }
+
     /// <summary>A view of part of the elements, without gradient connection.</summary>
     internal Tensor View(Shape shape, int start)
     {
-        Tensor view = new(shape, Device, Buffer.Slice(start, shape.Length));
+        Tensor view = new(shape, Device, Buffer.Slice(start, shape.Length)) { ViewOf = ViewOf ?? this };
         TensorScope.Current?.Own(view);
         return view;
     }

@@ -27,20 +27,17 @@ public class TensorScope : IDisposable
     /// <summary>The innermost open scope of this thread, or null: then new tensors belong to nobody and are freed by the garbage collector.</summary>
     public static TensorScope? Current => _current;
 
-    /// <summary>Hands a tensor of this scope to the scope outside (or to the caller, when there is none) and returns it.</summary>
+    /// <summary>
+    /// Hands a tensor of this scope to the scope outside (or to the caller, when there is none) and returns it; with a view goes the tensor
+    /// that it looks at.
+    /// </summary>
     /// <typeparam name="T"><see cref="Tensor"/> or <see cref="IndexTensor"/>.</typeparam>
     public T Keep<T>(T tensor)
         where T : class, IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        for (int i = _owned.Count - 1; i >= 0; i--)
-        {
-            if (!ReferenceEquals(_owned[i], tensor)) continue;
-            _owned.RemoveAt(i);
-            _outer?.Own(tensor);
-            break;
-        }
-
+        HandOut(tensor);
+        if (tensor is Tensor { ViewOf: { } source }) HandOut(source);
         return tensor;
     }
 
@@ -63,6 +60,17 @@ public class TensorScope : IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         _owned.Add(tensor);
+    }
+
+    private void HandOut(IDisposable tensor)
+    {
+        for (int i = _owned.Count - 1; i >= 0; i--)
+        {
+            if (!ReferenceEquals(_owned[i], tensor)) continue;
+            _owned.RemoveAt(i);
+            _outer?.Own(tensor);
+            break;
+        }
     }
 
     /// <summary>What a derived scope has to do before its tensors go.</summary>

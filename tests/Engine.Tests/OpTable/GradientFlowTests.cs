@@ -45,4 +45,38 @@ public sealed class GradientFlowTests
         tape.Backward(loss);
         Assert.Equal([0f, 0f, 0f], x.Gradient!.ToArray());
     }
+
+    [Fact]
+    public void Views_keep_the_memory_they_look_at()
+    {
+        Device device = TestDevices.Get(CpuBackend.WidestTier, 1);
+        int rented = device.Backend.RentedCount;
+        using (TensorScope scope = new())
+        {
+            Tensor x = Tensor.FromArray([1f, 2f, 3f, 4f], [2, 2], device);
+            x.NeedsGradient = true;
+            Tensor kept;
+            using (TensorScope inner = new()) kept = inner.Keep((x * 3f).Reshape([4]).Slice(1, 2));
+            Overwrite();
+            Assert.Equal([6f, 9f], kept.ToArray());
+
+            using Tape tape = Tape.Record();
+            Tensor retained = tape.Retain((x * 2f).Reshape([4]));
+            Tensor loss = retained.Square().Mean().Reshape([1]);
+            tape.Backward(loss);
+            Overwrite();
+            Assert.Equal([2f, 4f, 6f, 8f], retained.ToArray());
+            Assert.Equal(30f, loss.Item());
+            Assert.Equal([2f, 4f, 6f, 8f], x.Gradient!.ToArray());
+        }
+
+        Assert.Equal(rented, device.Backend.RentedCount);
+
+        // Memory that was given back by mistake is rented again and poisoned here.
+        void Overwrite()
+        {
+            using TensorScope scope = new();
+            for (int i = 0; i < 10; i++) Tensor.Full([4], -1f, device);
+        }
+    }
 }
