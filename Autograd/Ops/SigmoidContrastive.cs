@@ -37,8 +37,8 @@ public static class SigmoidContrastiveOps
             Output = Allocate([], image.Device);
             IBackend backend = image.Device.Backend;
             DeviceBuffer losses = backend.Rent(image.Shape[0]);
-            backend.SigmoidContrastive(image.Shape[0], image.Shape[1], Operands(image, text), losses);
-            backend.MeanOfParts(losses, 1, 1f, Output.Buffer);
+            backend.SigmoidContrastive(image.Shape[0], image.Shape[1], Operands(), losses);
+            backend.MeanLoss(losses, 1f, Output.Buffer);
             backend.Return(losses);
         }
 
@@ -47,10 +47,9 @@ public static class SigmoidContrastiveOps
             GradientTarget image = _image.GradientTarget(), text = _text.GradientTarget(), scale = _scale.GradientTarget(), bias = _bias.GradientTarget();
             IBackend backend = _image.Device.Backend;
             (int rows, int width) = (_image.Shape[0], _image.Shape[1]);
-            backend.SigmoidContrastiveBackward(rows, width, Operands(_image, _text), 1f / rows, outputGradient, image, scale, bias);
-            backend.SigmoidContrastiveBackward(rows, width, Operands(_text, _image), 1f / rows, outputGradient, text, default, default);
+            backend.SigmoidContrastiveBackward(rows, width, Operands(), 1f / rows, outputGradient, image, text, scale, bias);
         }
 
-        private SigmoidContrastiveOperands Operands(Tensor rows, Tensor columns) => new(rows.Buffer, columns.Buffer, _scale.Buffer, _bias.Buffer);
+        private SigmoidContrastiveOperands Operands() => new(_image.Buffer, _text.Buffer, _scale.Buffer, _bias.Buffer);
     }
 }

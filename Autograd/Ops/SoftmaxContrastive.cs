@@ -108,6 +108,10 @@ public static class SoftmaxContrastiveOps
             throw new ArgumentException($"SoftmaxContrastive: {name} is a constant, but it needs a gradient; compute it under Tape.NoGradient() or pass Detach().", nameof(tensor));
     }
 
+    /// <summary>
+    /// The loss as blocks of scores. Without momentum features the block image x text serves both directions; with them each direction has a block of its
+    /// own against the momentum features of the other side. A queue is a further block of one direction.
+    /// </summary>
     private sealed class SoftmaxContrastiveFunction : Function
     {
         private readonly Tensor _image, _text, _scale, _statistics;
@@ -122,49 +126,70 @@ public static class SoftmaxContrastiveOps
             Output = Allocate([], image.Device);
             _statistics = Save(Allocate([_directions, 3, _rows], image.Device));
             IBackend backend = image.Device.Backend;
-            DeviceBuffer losses = backend.Rent(_directions * _rows);
-            backend.SoftmaxContrastive(ImageShape(), ImageOperands(), losses.Slice(0, _rows), Statistics(0));
-            if (_directions == 2) backend.SoftmaxContrastive(TextShape(), TextOperands(), losses.Slice(_rows, _rows), Statistics(1));
-            backend.MeanOfParts(losses, _directions, 1f / _directions, Output.Buffer);
+            int sumLength = IBackend.ContrastiveSumCount * _rows;
+            DeviceBuffer losses = backend.Rent(_directions * _rows), sums = backend.Rent(_directions * sumLength);
+            DeviceBuffer imageSums = sums.Slice(0, sumLength), textSums = HasTextSearch ? sums.Slice(sumLength, sumLength) : default;
+
+            backend.ContrastiveScores(Block(_rows), ImageOperands(), imageSums, continuesRows: false, PairsMeet ? textSums : default);
+            if (HasTextSearch && !PairsMeet) backend.ContrastiveScores(Block(_rows), TextOperands(), textSums, continuesRows: false, default);
+            if (options.TextQueue is { } texts) backend.ContrastiveScores(Queue(texts), ImageOperands(texts), imageSums, continuesRows: true, default);
+            if (HasTextSearch && options.ImageQueue is { } images) backend.ContrastiveScores(Queue(images), TextOperands(images), textSums, continuesRows: true, default);
+
+            backend.ContrastiveLosses(ImageTargets, scale.Buffer, imageSums, losses.Slice(0, _rows), ImageStatistics);
+            if (HasTextSearch) backend.ContrastiveLosses(TextTargets, scale.Buffer, textSums, losses.Slice(_rows, _rows), TextStatistics);
+            backend.MeanLoss(losses, 1f, Output.Buffer);
             backend.Return(losses);
+            backend.Return(sums);
         }
+
+        private bool HasTextSearch => _directions == 2;
+
+        private bool PairsMeet => _options.TextMomentum is null;
+
+        private DeviceBuffer ImageStatistics => _statistics.Buffer.Slice(0, 3 * _rows);
+
+        private DeviceBuffer TextStatistics => HasTextSearch ? _statistics.Buffer.Slice(3 * _rows, 3 * _rows) : default;
+
+        private ContrastiveTargets ImageTargets => Targets(_options.TextQueue, _options.ImageQueue);
+
+        private ContrastiveTargets TextTargets => Targets(_options.ImageQueue, _options.TextQueue);
 
         public override void Backward(DeviceBuffer outputGradient)
         {
-            GradientTarget image = _image.GradientTarget(), text = _text.GradientTarget(), scale = _scale.GradientTarget();
             IBackend backend = _image.Device.Backend;
             float weight = 1f / _directions / _rows;
-            bool both = _directions == 2, pairsMeet = _options.TextMomentum is null;
-            DeviceBuffer imageStatistics = Statistics(0), textStatistics = both ? Statistics(1) : default;
+            bool textTakesPart = HasTextSearch || PairsMeet;
+            GradientTarget image = _image.GradientTarget(), text = textTakesPart ? _text.GradientTarget() : default, scale = _scale.GradientTarget();
+            ContrastiveLossWeights imageLoss = new(ImageStatistics, default, weight), textLoss = new(TextStatistics, default, weight);
+            ContrastiveLossWeights shared = imageLoss with { ColumnStatistics = TextStatistics };
 
-            // Rows are the images: their own search, and the texts' search in which they are columns (unless texts search momentum features).
-            backend.SoftmaxContrastiveBackward(
-                ImageShape(), ImageOperands(),
-                new ContrastiveWeights(imageStatistics, pairsMeet ? textStatistics : default, weight, weight, IncludeBatchInScale: true),
-                outputGradient, image, scale);
-
-            // Rows are the texts. Where both searches share their scores, the call above has counted them for the scale.
-            backend.SoftmaxContrastiveBackward(
-                TextShape(), TextOperands(),
-                new ContrastiveWeights(textStatistics, pairsMeet ? imageStatistics : default, weight, weight, IncludeBatchInScale: !pairsMeet),
-                outputGradient, text, both ? scale with { Accumulate = true } : default);
+            backend.ContrastiveScoresBackward(Block(_rows), ImageOperands(), ImageTargets, PairsMeet ? shared : imageLoss, outputGradient, image, PairsMeet ? text : default, scale);
+            image = image with { Accumulate = true };
+            scale = scale with { Accumulate = true };
+            if (HasTextSearch && !PairsMeet) backend.ContrastiveScoresBackward(Block(_rows), TextOperands(), TextTargets, textLoss, outputGradient, text, default, scale);
+            text = text with { Accumulate = true };
+            if (_options.TextQueue is { } texts) backend.ContrastiveScoresBackward(Queue(texts), ImageOperands(texts), ImageTargets, imageLoss, outputGradient, image, default, scale);
+            if (HasTextSearch && _options.ImageQueue is { } images)
+                backend.ContrastiveScoresBackward(Queue(images), TextOperands(images), TextTargets, textLoss, outputGradient, text, default, scale);
         }
 
-        private DeviceBuffer Statistics(int direction) => _statistics.Buffer.Slice(direction * 3 * _rows, 3 * _rows);
+        private ContrastiveBlock Block(int columns) => new(_rows, columns, _image.Shape[1], IsBatch: true, OnlyOwn: !_options.InBatchNegatives);
 
-        private ContrastiveShape ImageShape() => Shape(_options.TextQueue, _options.ImageQueue);
+        private ContrastiveBlock Queue(Tensor queue) => Block(queue.Shape[0]) with { IsBatch = false };
 
-        private ContrastiveShape TextShape() => Shape(_options.ImageQueue, _options.TextQueue);
+        private ContrastiveTargets Targets(Tensor? queue, Tensor? otherQueue)
+            => new(_options.LabelSmoothing, _options.Alpha, _rows + (queue?.Shape[0] ?? 0), _rows + (otherQueue?.Shape[0] ?? 0));
 
-        private ContrastiveShape Shape(Tensor? queue, Tensor? otherQueue) => new(
-            _rows, queue?.Shape[0] ?? 0, otherQueue?.Shape[0] ?? 0, _image.Shape[1], _options.LabelSmoothing, _options.Alpha, _options.InBatchNegatives);
+        private ContrastiveOperands ImageOperands(Tensor? queue = null) => Operands(_image, queue, _options.TextMomentum ?? _text, _options.ImageMomentum);
 
-        private ContrastiveOperands ImageOperands() => Operands(_image, _options.TextMomentum ?? _text, _options.TextQueue, _options.ImageMomentum);
+        private ContrastiveOperands TextOperands(Tensor? queue = null) => Operands(_text, queue, _options.ImageMomentum ?? _image, _options.TextMomentum);
 
-        private ContrastiveOperands TextOperands() => Operands(_text, _options.ImageMomentum ?? _image, _options.ImageQueue, _options.TextMomentum);
-
-        private ContrastiveOperands Operands(Tensor rows, Tensor columns, Tensor? queue, Tensor? teacher) => new(
-            rows.Buffer, columns.Buffer, queue?.Buffer ?? default, teacher?.Buffer ?? default,
-            _options.Ids?.Buffer ?? default, _options.QueueIds?.Buffer ?? default, _scale.Buffer);
+        private ContrastiveOperands Operands(Tensor rows, Tensor? queue, Tensor batch, Tensor? teacher) => new(
+            rows.Buffer,
+            (queue ?? batch).Buffer,
+            _options.Alpha > 0f ? teacher!.Buffer : default,
+            _options.Ids?.Buffer ?? default,
+            (queue is null ? _options.Ids : _options.QueueIds)?.Buffer ?? default,
+            _scale.Buffer);
     }
 }

@@ -19,11 +19,12 @@ public partial interface IBackend
     void SigmoidContrastive(int rows, int width, in SigmoidContrastiveOperands operands, DeviceBuffer losses);
 
     /// <summary>
-    /// With G_ij = weight · dloss · (σ(x_ij) - [i = j]): drow_i = scale Σ_j G_ij column_j, dscale = Σ_ij G_ij row_i · column_j, dbias = Σ_ij G_ij.
-    /// Columns get their gradient from a second call with the roles exchanged.
+    /// With G_ij = weight · dloss · (σ(x_ij) - [i = j]): drow_i = scale Σ_j G_ij column_j, dcolumn_j = scale Σ_i G_ij row_i, dscale = Σ_ij G_ij row_i · column_j,
+    /// dbias = Σ_ij G_ij. Sums run in a fixed order.
     /// </summary>
     void SigmoidContrastiveBackward(
-        int rows, int width, in SigmoidContrastiveOperands operands, float weight, DeviceBuffer dloss, GradientTarget drows, GradientTarget dscale, GradientTarget dbias);
+        int rows, int width, in SigmoidContrastiveOperands operands, float weight, DeviceBuffer dloss,
+        GradientTarget drows, GradientTarget dcolumns, GradientTarget dscale, GradientTarget dbias);
 }
 
 public sealed unsafe partial class CpuBackend
@@ -31,61 +32,78 @@ public sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void SigmoidContrastive(int rows, int width, in SigmoidContrastiveOperands operands, DeviceBuffer losses)
     {
-        ContrastiveScores scores = Scores(rows, width, operands);
-        Run(new SigmoidContrastiveKernel(scores, Floats(operands.Bias), Floats(losses)), ChunkCount(rows, scores.RowBlock));
+        ContrastiveTiles tiles = Tiles(rows, width, operands);
+        Run(new SigmoidContrastiveKernel(tiles, Floats(operands.Bias), Floats(losses)), tiles.RowBlocks);
     }
 
     /// <inheritdoc/>
     public void SigmoidContrastiveBackward(
-        int rows, int width, in SigmoidContrastiveOperands operands, float weight, DeviceBuffer dloss, GradientTarget drows, GradientTarget dscale, GradientTarget dbias)
+        int rows, int width, in SigmoidContrastiveOperands operands, float weight, DeviceBuffer dloss,
+        GradientTarget drows, GradientTarget dcolumns, GradientTarget dscale, GradientTarget dbias)
     {
-        if (!drows.IsNeeded && !dscale.IsNeeded && !dbias.IsNeeded) return;
-        ContrastiveScores scores = Scores(rows, width, operands);
-        int chunks = ChunkCount(rows, scores.RowBlock);
-        DeviceBuffer scaleParts = dscale.IsNeeded ? Rent(chunks) : default, biasParts = dbias.IsNeeded ? Rent(chunks) : default;
-        Run(
-            new SigmoidContrastiveBackwardKernel(scores, Floats(operands.Bias), weight, Floats(dloss), FloatTarget.From(drows), Floats(scaleParts), Floats(biasParts)),
-            chunks);
+        if (!drows.IsNeeded && !dcolumns.IsNeeded && !dscale.IsNeeded && !dbias.IsNeeded) return;
+        ContrastiveTiles tiles = Tiles(rows, width, operands);
+        DeviceBuffer panel = dcolumns.IsNeeded ? Rent(checked((int)tiles.PanelLength)) : default;
+        DeviceBuffer scaleParts = dscale.IsNeeded ? Rent(tiles.RowBlocks) : default, biasParts = dbias.IsNeeded ? Rent(tiles.RowBlocks) : default;
+        tiles = tiles with { Panel = Floats(panel) };
+        FloatTarget rowTarget = FloatTarget.From(drows), columnTarget = FloatTarget.From(dcolumns);
+        int step = dcolumns.IsNeeded ? ContrastiveTiles.PanelTiles : Math.Max(1, tiles.TileCount), first = 0;
+        do
+        {
+            int end = Math.Min(tiles.TileCount, first + step);
+            Run(
+                new SigmoidContrastiveGradientKernel(
+                    tiles, Floats(operands.Bias), weight, Floats(dloss), rowTarget with { Accumulate = rowTarget.Accumulate || first > 0 },
+                    Floats(scaleParts), Floats(biasParts), first, end),
+                tiles.RowBlocks);
+            if (dcolumns.IsNeeded) Run(new ColumnGradientKernel(tiles, columnTarget, first), (end - first) * ColumnGradientKernel.Slices(width));
+            first = end;
+        }
+        while (first < tiles.TileCount);
+
         AddParts(scaleParts, dscale);
         AddParts(biasParts, dbias);
+        if (!panel.IsNull) Return(panel);
     }
 
-    private static ContrastiveScores Scores(int rows, int width, in SigmoidContrastiveOperands operands) => ContrastiveScores.From(
-        new ContrastiveShape(rows, 0, 0, width, 0f, 0f, InBatchNegatives: true),
-        new ContrastiveOperands(operands.Rows, operands.Columns, default, default, default, default, operands.Scale));
+    private static ContrastiveTiles Tiles(int rows, int width, in SigmoidContrastiveOperands operands) => ContrastiveTiles.From(
+        new ContrastiveBlock(rows, rows, width, IsBatch: true, OnlyOwn: false), new ContrastiveOperands(operands.Rows, operands.Columns, default, default, default, operands.Scale));
 
-    private readonly record struct SigmoidContrastiveKernel(ContrastiveScores Scores, Pointer Bias, Pointer Losses) : ICpuKernel
+    /// <summary>One chunk is one block of rows against all columns.</summary>
+    private readonly record struct SigmoidContrastiveKernel(ContrastiveTiles Tiles, Pointer Bias, Pointer Losses) : ICpuKernel
     {
-        public void Execute<V>(int chunk)
+        public void Execute<V>(int rowBlock)
             where V : unmanaged, ISimd<V>
         {
-            int firstRow = chunk * Scores.RowBlock, rows = Math.Min(Scores.RowBlock, Scores.RowCount - firstRow), row = TileMatMul.Pad<V>(rows);
-            float* packed = ThreadScratch.Get((long)row * (Scores.Width + ContrastiveScores.ColumnBlock + 1));
-            float* tile = packed + ((nint)row * Scores.Width), sums = tile + ((nint)row * ContrastiveScores.ColumnBlock);
+            int rows = Tiles.RowsOf(rowBlock), row = TileMatMul.Pad<V>(rows);
+            float* packed = ThreadScratch.Get((long)row * (Tiles.Block.Width + ContrastiveTiles.ColumnBlock + 1));
+            float* dots = packed + ((nint)row * Tiles.Block.Width), sums = dots + (row * ContrastiveTiles.ColumnBlock);
             new Span<float>(sums, row).Clear();
-            Scores.PackRows(Scores.Rows, firstRow, rows, packed, row);
-            for (int t = 0; t < Scores.TileCount; t++)
+            Tiles.PackRows(Tiles.Rows, rowBlock, packed, row);
+            for (int tile = 0; tile < Tiles.TileCount; tile++)
             {
-                ColumnRange columns = Scores.Range(t);
-                Scores.Tile<V>(columns.Features, columns.Count, packed, tile, row);
-                AddSoftplus<V>(columns.Count, tile, row, sums);
-                int first = Math.Max(0, columns.First - firstRow), end = Math.Min(rows, columns.First + columns.Count - firstRow);
-                for (int i = first; i < end; i++) sums[i] -= (Scores.Factor * tile[((firstRow + i - columns.First) * row) + i]) + *(float*)Bias;
+                Tiles.Tile<V>(tile, packed, dots, row);
+                AddSoftplus<V>(Tiles.ColumnsOf(tile), dots, row, sums);
+                for (int j = 0; j < Tiles.ColumnsOf(tile); j++)
+                {
+                    (int first, int end) = Tiles.Candidates(rowBlock, (tile * ContrastiveTiles.ColumnBlock) + j);
+                    for (int i = first; i < end; i++) sums[i] -= (Tiles.Factor * dots[(j * row) + i]) + *(float*)Bias;
+                }
             }
 
-            new Span<float>(sums, rows).CopyTo(new Span<float>((float*)Losses + firstRow, rows));
+            new Span<float>(sums, rows).CopyTo(new Span<float>((float*)Losses + Tiles.FirstRow(rowBlock), rows));
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void AddSoftplus<V>(int count, float* tile, int row, float* sums)
+        private void AddSoftplus<V>(int columns, float* dots, int row, float* sums)
             where V : unmanaged, ISimd<V>
         {
-            V scale = V.Create(Scores.Factor), bias = V.Create(*(float*)Bias);
+            V scale = V.Create(Tiles.Factor), bias = V.Create(*(float*)Bias);
             for (int i = 0; i < row; i += V.Width)
             {
                 V sum = V.Zero;
-                float* dot = tile + i;
-                for (int j = 0; j < count; j++, dot += row)
+                float* dot = dots + i;
+                for (int j = 0; j < columns; j++, dot += row)
                 {
                     V x = V.FusedMultiplyAdd(scale, V.Load(dot), bias);
                     sum += V.Max(x, V.Zero) + SimdMath.LogOnePlus(SimdMath.Exp(-V.Abs(x)));
@@ -96,66 +114,73 @@ public sealed unsafe partial class CpuBackend
         }
     }
 
-    private readonly record struct SigmoidContrastiveBackwardKernel(
-        ContrastiveScores Scores, Pointer Bias, float Weight, Pointer DLoss, FloatTarget DRows, Pointer ScaleParts, Pointer BiasParts) : ICpuKernel
+    /// <summary>G for some tiles of columns and the rows' gradient from it; one chunk is one block of rows.</summary>
+    private readonly record struct SigmoidContrastiveGradientKernel(
+        ContrastiveTiles Tiles, Pointer Bias, float Weight, Pointer DLoss, FloatTarget DRows, Pointer ScaleParts, Pointer BiasParts, int FirstTile, int EndTile) : ICpuKernel
     {
-        public void Execute<V>(int chunk)
+        public void Execute<V>(int rowBlock)
             where V : unmanaged, ISimd<V>
         {
-            int firstRow = chunk * Scores.RowBlock, rows = Math.Min(Scores.RowBlock, Scores.RowCount - firstRow), row = TileMatMul.Pad<V>(rows);
-            int padded = TileMatMul.Pad<V>(Scores.Width), widthRow = padded + ContrastiveScores.RowGap;
-            float* packed = ThreadScratch.Get(((long)row * (Scores.Width + widthRow + (2 * ContrastiveScores.ColumnBlock) + 1)) + ((long)widthRow * ContrastiveScores.ColumnBlock));
-            float* tile = packed + ((nint)row * Scores.Width), scoreGradient = tile + ((nint)row * ContrastiveScores.ColumnBlock);
-            float* gradient = scoreGradient + ((nint)row * ContrastiveScores.ColumnBlock), columnFeatures = gradient + ((nint)row * widthRow);
-            float* rowFactor = columnFeatures + ((nint)widthRow * ContrastiveScores.ColumnBlock);
+            const int TileRows = ContrastiveTiles.ColumnBlock;
+            int rows = Tiles.RowsOf(rowBlock), row = TileMatMul.Pad<V>(rows), width = Tiles.Block.Width, gatherRow = TileMatMul.Pad<V>(width) + ContrastiveTiles.RowGap;
+            float* packed = ThreadScratch.Get(((long)row * (width + gatherRow + (2 * TileRows) + 1)) + ((long)gatherRow * TileRows));
+            float* gradient = packed + ((nint)row * width), dots = gradient + ((nint)row * gatherRow), scratch = dots + (row * TileRows);
+            float* columnFeatures = scratch + (row * TileRows), rowFactor = columnFeatures + ((nint)gatherRow * TileRows);
             float factor = Weight * *(float*)DLoss;
             for (int i = 0; i < row; i++) rowFactor[i] = i < rows ? factor : 0f;
-            Scores.PackRows(Scores.Rows, firstRow, rows, packed, row);
-            new Span<float>(gradient, rows * widthRow).Clear();
+            Tiles.PackRows(Tiles.Rows, rowBlock, packed, row);
+            new Span<float>(gradient, rows * gatherRow).Clear();
             double scaleGradient = 0, biasGradient = 0;
-            for (int t = 0; t < Scores.TileCount; t++)
+            for (int tile = FirstTile; tile < EndTile; tile++)
             {
-                ColumnRange columns = Scores.Range(t);
-                Scores.Tile<V>(columns.Features, columns.Count, packed, tile, row);
-                ScoreGradient<V>(columns.Count, tile, scoreGradient, row, rowFactor);
-                int first = Math.Max(0, columns.First - firstRow), end = Math.Min(rows, columns.First + columns.Count - firstRow);
-                for (int i = first; i < end; i++) scoreGradient[((firstRow + i - columns.First) * row) + i] -= factor;
-                Sums<V>(columns.Count * row, tile, scoreGradient, out float withDots, out float plain);
+                float* scoreGradient = Tiles.IsPanelKept ? Tiles.Kept(rowBlock, tile) : scratch;
+                Tiles.Tile<V>(tile, packed, dots, row);
+                ScoreGradient<V>(Tiles.ColumnsOf(tile), dots, scoreGradient, row, rowFactor);
+                for (int j = 0; j < Tiles.ColumnsOf(tile); j++)
+                {
+                    (int first, int end) = Tiles.Candidates(rowBlock, (tile * TileRows) + j);
+                    for (int i = first; i < end; i++) scoreGradient[(j * row) + i] -= factor;
+                }
+
+                Sums<V>(Tiles.ColumnsOf(tile) * row, dots, scoreGradient, out float withDots, out float plain);
                 scaleGradient += withDots;
                 biasGradient += plain;
-                if (!DRows.IsNeeded) continue;
-                TileMatMul.Pack<V>(columns.Features, Scores.Width, columns.Count, Scores.Width, 1f, columnFeatures, widthRow);
-                TileMatMul.Multiply<V>(rows, padded, columns.Count, scoreGradient, 1, row, columnFeatures, widthRow, gradient, widthRow, true);
+                if (DRows.IsNeeded) Tiles.GatherRows<V>(rowBlock, tile, scoreGradient, row, columnFeatures, gradient);
             }
 
-            if ((float*)ScaleParts != null) ((float*)ScaleParts)[chunk] = (float)scaleGradient;
-            if ((float*)BiasParts != null) ((float*)BiasParts)[chunk] = (float)biasGradient;
-            WriteRows<V>(DRows, (nint)firstRow * Scores.Width, Scores.Width, gradient, widthRow, rows, Scores.Width, Scores.Factor);
+            AddPart(ScaleParts, rowBlock, scaleGradient);
+            AddPart(BiasParts, rowBlock, biasGradient);
+            WriteRows<V>(DRows, (nint)Tiles.FirstRow(rowBlock) * width, width, gradient, gatherRow, rows, width, Tiles.Factor);
+        }
+
+        private void AddPart(float* parts, int rowBlock, double value)
+        {
+            if (parts != null) parts[rowBlock] = (FirstTile > 0 ? parts[rowBlock] : 0f) + (float)value;
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void ScoreGradient<V>(int count, float* tile, float* scoreGradient, int row, float* rowFactor)
+        private void ScoreGradient<V>(int columns, float* dots, float* scoreGradient, int row, float* rowFactor)
             where V : unmanaged, ISimd<V>
         {
-            V scale = V.Create(Scores.Factor), bias = V.Create(*(float*)Bias);
-            for (int j = 0; j < count; j++, tile += row, scoreGradient += row)
+            V scale = V.Create(Tiles.Factor), bias = V.Create(*(float*)Bias);
+            for (int j = 0; j < columns; j++, dots += row, scoreGradient += row)
                 for (int i = 0; i < row; i += V.Width)
-                    V.Store(V.Load(rowFactor + i) * SimdMath.Sigmoid(V.FusedMultiplyAdd(scale, V.Load(tile + i), bias)), scoreGradient + i);
+                    V.Store(V.Load(rowFactor + i) * SimdMath.Sigmoid(V.FusedMultiplyAdd(scale, V.Load(dots + i), bias)), scoreGradient + i);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private static void Sums<V>(int length, float* tile, float* scoreGradient, out float withDots, out float plain)
+        private static void Sums<V>(int length, float* dots, float* scoreGradient, out float withDots, out float plain)
             where V : unmanaged, ISimd<V>
         {
-            V dots = V.Zero, sum = V.Zero;
+            V products = V.Zero, sum = V.Zero;
             for (int i = 0; i < length; i += V.Width)
             {
                 V value = V.Load(scoreGradient + i);
-                dots = V.FusedMultiplyAdd(V.Load(tile + i), value, dots);
+                products = V.FusedMultiplyAdd(V.Load(dots + i), value, products);
                 sum += value;
             }
 
-            withDots = V.Sum(dots);
+            withDots = V.Sum(products);
             plain = V.Sum(sum);
         }
     }

@@ -6,178 +6,151 @@ namespace MiniVlp.Kernels;
 public sealed unsafe partial class CpuBackend
 {
     /// <inheritdoc/>
-    public void SoftmaxContrastive(in ContrastiveShape shape, in ContrastiveOperands operands, DeviceBuffer losses, DeviceBuffer statistics)
+    public void ContrastiveScores(in ContrastiveBlock block, in ContrastiveOperands operands, DeviceBuffer rowSums, bool continuesRows, DeviceBuffer columnSums)
     {
-        ContrastiveScores scores = ContrastiveScores.From(shape, operands);
-        Run(new SoftmaxContrastiveKernel(scores, shape, Floats(losses), Floats(statistics)), ChunkCount(shape.Rows, scores.RowBlock));
+        ContrastiveTiles tiles = ContrastiveTiles.From(block, operands);
+        DeviceBuffer panel = columnSums.IsNull ? default : Rent(checked((int)tiles.PanelLength));
+        tiles = tiles with { Panel = Floats(panel) };
+        int step = columnSums.IsNull ? Math.Max(1, tiles.TileCount) : ContrastiveTiles.PanelTiles, first = 0;
+        do
+        {
+            int end = Math.Min(tiles.TileCount, first + step);
+            Run(new ContrastiveRowsKernel(tiles, Floats(rowSums), continuesRows || first > 0, first, end), tiles.RowBlocks);
+            if (!columnSums.IsNull) Run(new ContrastiveColumnsKernel(tiles, Floats(columnSums), first, end), (end - first) * ContrastiveColumnsKernel.ChunksPerTile);
+            first = end;
+        }
+        while (first < tiles.TileCount);
+
+        if (!panel.IsNull) Return(panel);
     }
 
     /// <inheritdoc/>
-    public void SoftmaxContrastiveBackward(
-        in ContrastiveShape shape, in ContrastiveOperands operands, in ContrastiveWeights weights, DeviceBuffer dloss, GradientTarget drows, GradientTarget dscale)
+    public void ContrastiveLosses(in ContrastiveTargets targets, DeviceBuffer scale, DeviceBuffer sums, DeviceBuffer losses, DeviceBuffer statistics)
     {
-        if (!drows.IsNeeded && !dscale.IsNeeded) return;
-        ContrastiveScores scores = ContrastiveScores.From(shape, operands);
-        int chunks = ChunkCount(shape.Rows, scores.RowBlock);
-        DeviceBuffer scaleParts = dscale.IsNeeded ? Rent(chunks) : default;
-        Run(
-            new SoftmaxContrastiveBackwardKernel(
-                scores, shape, Floats(weights.RowStatistics), Floats(weights.ColumnStatistics), weights.RowWeight, weights.ColumnWeight,
-                Floats(dloss), FloatTarget.From(drows), Floats(scaleParts), weights.IncludeBatchInScale),
-            chunks);
+        int rows = losses.Length;
+        ContrastiveSums all = new(Floats(sums), rows);
+        float* loss = Floats(losses), statistic = Floats(statistics);
+        float factor = *Floats(scale);
+        for (int i = 0; i < rows; i++)
+        {
+            float logSum = all.Largest[i] + MathF.Log(all.Sum[i]), hard = all.Positive[i] / all.Count[i];
+            if (targets.LabelSmoothing > 0f) hard = ((1f - targets.LabelSmoothing) * hard) + (targets.LabelSmoothing / targets.RowCandidates * all.All[i]);
+            float target = targets.Alpha > 0f ? ((1f - targets.Alpha) * hard) + (targets.Alpha * all.TeacherDot[i] / all.TeacherSum[i]) : hard;
+            loss[i] = logSum - (factor * target);
+            statistic[i] = logSum;
+            statistic[rows + i] = 1f / all.Count[i];
+            statistic[(2 * rows) + i] = all.TeacherLargest[i] + MathF.Log(all.TeacherSum[i]);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void ContrastiveScoresBackward(
+        in ContrastiveBlock block, in ContrastiveOperands operands, in ContrastiveTargets targets, in ContrastiveLossWeights weights,
+        DeviceBuffer dloss, GradientTarget drows, GradientTarget dcolumns, GradientTarget dscale)
+    {
+        if (!drows.IsNeeded && !dcolumns.IsNeeded && !dscale.IsNeeded) return;
+        ContrastiveTiles tiles = ContrastiveTiles.From(block, operands);
+        DeviceBuffer panel = dcolumns.IsNeeded ? Rent(checked((int)tiles.PanelLength)) : default, scaleParts = dscale.IsNeeded ? Rent(tiles.RowBlocks) : default;
+        tiles = tiles with { Panel = Floats(panel) };
+        FloatTarget rows = FloatTarget.From(drows), columns = FloatTarget.From(dcolumns);
+        int step = dcolumns.IsNeeded ? ContrastiveTiles.PanelTiles : Math.Max(1, tiles.TileCount), first = 0;
+        do
+        {
+            int end = Math.Min(tiles.TileCount, first + step);
+            Run(
+                new ContrastiveGradientKernel(
+                    tiles, targets, Floats(weights.RowStatistics), Floats(weights.ColumnStatistics), weights.Weight, Floats(dloss),
+                    rows with { Accumulate = rows.Accumulate || first > 0 }, Floats(scaleParts), first, end),
+                tiles.RowBlocks);
+            if (dcolumns.IsNeeded) Run(new ColumnGradientKernel(tiles, columns, first), (end - first) * ColumnGradientKernel.Slices(block.Width));
+            first = end;
+        }
+        while (first < tiles.TileCount);
+
         AddParts(scaleParts, dscale);
+        if (!panel.IsNull) Return(panel);
     }
 
     /// <inheritdoc/>
-    public void MeanOfParts(DeviceBuffer losses, int parts, float weight, DeviceBuffer result)
+    public void MeanLoss(DeviceBuffer losses, float weight, DeviceBuffer result)
     {
         double sum = 0;
         float* values = Floats(losses);
         for (int i = 0; i < losses.Length; i++) sum += values[i];
-        *Floats(result) = (float)(weight * sum / (losses.Length / parts));
+        *Floats(result) = (float)(weight * sum / losses.Length);
     }
 
-    /// <summary>Sums partial results into a gradient of one element, in double precision and in order, and returns their memory.</summary>
-    private void AddParts(DeviceBuffer parts, GradientTarget target)
+    /// <summary>What is gathered for each row or column: eight arrays of <paramref name="length"/>.</summary>
+    private readonly ref struct ContrastiveSums(float* memory, int length)
     {
-        if (!target.IsNeeded) return;
-        double sum = 0;
-        for (int i = 0; i < parts.Length; i++) sum += Floats(parts)[i];
-        float* destination = Floats(target.Buffer);
-        *destination = (target.Accumulate ? *destination : 0f) + (float)sum;
-        Return(parts);
+        public readonly float* Largest = memory, Sum = memory + length, All = memory + (2 * (nint)length), Positive = memory + (3 * (nint)length);
+        public readonly float* Count = memory + (4 * (nint)length), TeacherLargest = memory + (5 * (nint)length);
+        public readonly float* TeacherSum = memory + (6 * (nint)length), TeacherDot = memory + (7 * (nint)length);
+
+        public void Clear()
+        {
+            new Span<float>(Largest, IBackend.ContrastiveSumCount * length).Clear();
+            new Span<float>(Largest, length).Fill(float.NegativeInfinity);
+            new Span<float>(TeacherLargest, length).Fill(float.NegativeInfinity);
+        }
     }
 
-    /// <summary>Tiles of dot products between feature rows and columns, transposed: columns are rows of the tile, feature rows are lanes.</summary>
-    private readonly record struct ContrastiveScores(
-        int RowCount, int QueueCount, int Width, bool InBatchNegatives, Pointer Rows, Pointer Columns, Pointer Queue, Pointer Teacher, Pointer Ids, Pointer QueueIds, Pointer Scale)
+    /// <summary>The rows' side of some tiles of columns; one chunk is one block of rows.</summary>
+    private readonly record struct ContrastiveRowsKernel(ContrastiveTiles Tiles, Pointer RowSums, bool Continues, int FirstTile, int EndTile) : ICpuKernel
     {
-        /// <summary>Columns of one tile.</summary>
-        public const int ColumnBlock = 64;
-
-        /// <summary>Floats between gathered rows: a whole line, so that rows of a power of two do not evict each other from the cache.</summary>
-        public const int RowGap = 16;
-
-        /// <summary>Feature width of one step of a product, so that the packed rows of a step fit the first-level cache.</summary>
-        private const int DepthBlock = 128;
-
-        /// <summary>Rows of one tile: small batches are cut finer, so that all threads get work.</summary>
-        public int RowBlock => RowCount <= 512 ? 32 : 96;
-
-        public float Factor => *(float*)Scale;
-
-        public static ContrastiveScores From(in ContrastiveShape shape, in ContrastiveOperands operands) => new(
-            shape.Rows, shape.Queue, shape.Width, shape.InBatchNegatives, Floats(operands.Rows), Floats(operands.Columns), Floats(operands.Queue),
-            Floats(operands.Teacher), Floats(operands.Ids), Floats(operands.QueueIds), Floats(operands.Scale));
-
-        /// <summary>[width, row]: feature rows transposed, for <see cref="Tile"/>.</summary>
-        public void PackRows(float* features, int first, int count, float* packed, int row)
-            => TileMatMul.PackTransposed(features + ((nint)first * Width), Width, count, Width, 1f, packed, row);
-
-        /// <summary>tile[j, i] = column_j · row_i.</summary>
-        public void Tile<V>(float* columns, int count, float* packedRows, float* tile, int row)
+        public void Execute<V>(int rowBlock)
             where V : unmanaged, ISimd<V>
         {
-            if (Width == 0) new Span<float>(tile, count * row).Clear();
-            for (int k = 0; k < Width; k += DepthBlock)
-                TileMatMul.Multiply<V>(count, row, Math.Min(DepthBlock, Width - k), columns + k, Width, 1, packedRows + ((nint)k * row), row, tile, row, k > 0);
-        }
-
-        /// <summary>Number of tiles of columns: those of the batch, then those of the queue.</summary>
-        public int TileCount => ChunkCount(RowCount, ColumnBlock) + ChunkCount(QueueCount, ColumnBlock);
-
-        /// <summary>The columns of one tile; tiles never hold batch and queue together.</summary>
-        public ColumnRange Range(int tile)
-        {
-            int batchTiles = ChunkCount(RowCount, ColumnBlock);
-            bool isQueue = tile >= batchTiles;
-            int first = (isQueue ? tile - batchTiles : tile) * ColumnBlock;
-            float* features = (isQueue ? (float*)Queue : (float*)Columns) + ((nint)first * Width);
-            int* ids = (int*)(float*)(isQueue ? QueueIds : Ids);
-            return new ColumnRange(isQueue, first, Math.Min(ColumnBlock, (isQueue ? QueueCount : RowCount) - first), features, ids == null ? null : ids + first);
-        }
-
-        /// <summary>Whether a column belongs to a row.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public bool IsPositive(int row, in ColumnRange columns, int j)
-        {
-            int* ids = (int*)(float*)Ids;
-            if (ids == null) return !columns.IsQueue && columns.First + j == row;
-            return columns.Ids != null && columns.Ids[j] == ids[row];
-        }
-
-        /// <summary>Hides the other columns of the batch from every row, for losses whose negatives come from the queue alone.</summary>
-        public void HideOthers(in ColumnRange columns, int firstRow, int rows, float* tile, int row)
-        {
-            if (InBatchNegatives || columns.IsQueue) return;
-            for (int j = 0; j < columns.Count; j++)
-                for (int i = 0; i < rows; i++)
-                    if (columns.First + j != firstRow + i) tile[(j * row) + i] = float.NegativeInfinity;
-        }
-    }
-
-    private readonly ref struct ColumnRange(bool isQueue, int first, int count, float* features, int* ids)
-    {
-        public readonly bool IsQueue = isQueue;
-        public readonly int First = first, Count = count;
-        public readonly float* Features = features;
-        public readonly int* Ids = ids;
-    }
-
-    /// <summary>One chunk is one block of rows against all columns.</summary>
-    private readonly record struct SoftmaxContrastiveKernel(ContrastiveScores Scores, ContrastiveShape Shape, Pointer Losses, Pointer Statistics) : ICpuKernel
-    {
-        public void Execute<V>(int chunk)
-            where V : unmanaged, ISimd<V>
-        {
-            int firstRow = chunk * Scores.RowBlock, rows = Math.Min(Scores.RowBlock, Shape.Rows - firstRow), row = TileMatMul.Pad<V>(rows);
-            bool hasTeacher = Shape.Alpha > 0f;
-            float* packed = ThreadScratch.Get((long)row * ((2 * Shape.Width) + (2 * ContrastiveScores.ColumnBlock) + 8));
-            float* packedTeacher = packed + ((nint)row * Shape.Width), tile = packedTeacher + ((nint)row * Shape.Width);
-            float* teacherTile = tile + ((nint)row * ContrastiveScores.ColumnBlock);
-            Sums sums = new(teacherTile + ((nint)row * ContrastiveScores.ColumnBlock), row);
+            const int TileRows = ContrastiveTiles.ColumnBlock;
+            int rows = Tiles.RowsOf(rowBlock), row = TileMatMul.Pad<V>(rows), width = Tiles.Block.Width;
+            float* packed = ThreadScratch.Get((long)row * ((2 * width) + (2 * TileRows) + IBackend.ContrastiveSumCount));
+            float* packedTeacher = packed + ((nint)row * width), scratch = packedTeacher + ((nint)row * width), teacherDots = scratch + (row * TileRows);
+            float* sumMemory = teacherDots + (row * TileRows);
+            ContrastiveSums sums = new(sumMemory, row);
             sums.Clear();
-            Scores.PackRows(Scores.Rows, firstRow, rows, packed, row);
-            if (hasTeacher) Scores.PackRows(Scores.Teacher, firstRow, rows, packedTeacher, row);
-            for (int t = 0; t < Scores.TileCount; t++)
+            if (Continues) CopySums(rowBlock, rows, sumMemory, row, load: true);
+            Tiles.PackRows(Tiles.Rows, rowBlock, packed, row);
+            if (Tiles.HasTeacher) Tiles.PackRows(Tiles.Teacher, rowBlock, packedTeacher, row);
+            for (int tile = FirstTile; tile < EndTile; tile++)
             {
-                ColumnRange columns = Scores.Range(t);
-                Scores.Tile<V>(columns.Features, columns.Count, packed, tile, row);
-                AddPositives(columns, firstRow, rows, tile, row, sums);
-                Scores.HideOthers(columns, firstRow, rows, tile, row);
-                if (hasTeacher)
+                float* dots = Tiles.IsPanelKept ? Tiles.Kept(rowBlock, tile) : scratch;
+                int columns = Tiles.ColumnsOf(tile);
+                Tiles.Tile<V>(tile, packed, dots, row);
+                AddPositives(rowBlock, tile, dots, row, sums);
+                Tiles.HideOthers(rowBlock, tile, dots, row);
+                if (Tiles.HasTeacher)
                 {
-                    Scores.Tile<V>(columns.Features, columns.Count, packedTeacher, teacherTile, row);
-                    Scores.HideOthers(columns, firstRow, rows, teacherTile, row);
-                    AddTeacher<V>(columns.Count, tile, teacherTile, row, sums);
+                    Tiles.Tile<V>(tile, packedTeacher, teacherDots, row);
+                    Tiles.HideOthers(rowBlock, tile, teacherDots, row);
+                    AddTeacher<V>(columns, dots, teacherDots, row, sums);
                 }
 
-                AddSoftmax<V>(columns.Count, tile, row, sums);
+                AddSoftmax<V>(columns, dots, row, sums);
             }
 
-            Finish(firstRow, rows, sums);
+            CopySums(rowBlock, rows, sumMemory, row, load: false);
         }
 
-        /// <summary>Sum and number of the dot products of positives.</summary>
-        private void AddPositives(in ColumnRange columns, int firstRow, int rows, float* tile, int row, in Sums sums)
+        private void CopySums(int rowBlock, int rows, float* sums, int row, bool load)
         {
-            if ((float*)Scores.Ids == null)
+            for (int part = 0; part < IBackend.ContrastiveSumCount; part++)
             {
-                for (int i = Math.Max(0, columns.First - firstRow); !columns.IsQueue && i < Math.Min(rows, columns.First + columns.Count - firstRow); i++)
-                {
-                    sums.Positive[i] = tile[((firstRow + i - columns.First) * row) + i];
-                    sums.Count[i] = 1f;
-                }
-
-                return;
+                Span<float> all = new((float*)RowSums + ((nint)part * Tiles.Block.Rows) + Tiles.FirstRow(rowBlock), rows), own = new(sums + ((nint)part * row), rows);
+                if (load) all.CopyTo(own);
+                else own.CopyTo(all);
             }
+        }
 
-            for (int j = 0; j < columns.Count; j++)
+        private void AddPositives(int rowBlock, int tile, float* dots, int row, in ContrastiveSums sums)
+        {
+            for (int j = 0; j < Tiles.ColumnsOf(tile); j++)
             {
-                for (int i = 0; i < rows; i++)
+                int column = (tile * ContrastiveTiles.ColumnBlock) + j;
+                (int first, int end) = Tiles.Candidates(rowBlock, column);
+                for (int i = first; i < end; i++)
                 {
-                    if (!Scores.IsPositive(firstRow + i, columns, j)) continue;
-                    sums.Positive[i] += tile[(j * row) + i];
+                    if (!Tiles.IsPositive(Tiles.FirstRow(rowBlock) + i, column)) continue;
+                    sums.Positive[i] += dots[(j * row) + i];
                     sums.Count[i] += 1f;
                 }
             }
@@ -185,15 +158,15 @@ public sealed unsafe partial class CpuBackend
 
         /// <summary>Online softmax of the scores: running maximum and Σ exp(score - maximum), and the plain sum of the dot products.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void AddSoftmax<V>(int count, float* tile, int row, in Sums sums)
+        private void AddSoftmax<V>(int columns, float* dots, int row, in ContrastiveSums sums)
             where V : unmanaged, ISimd<V>
         {
-            V scale = V.Create(Scores.Factor);
+            V scale = V.Create(Tiles.Factor);
             for (int i = 0; i < row; i += V.Width)
             {
                 V before = V.Load(sums.Largest + i), now = before, all = V.Load(sums.All + i), total = V.Zero;
-                float* dot = tile + i;
-                for (int j = 0; j < count; j++, dot += row)
+                float* dot = dots + i;
+                for (int j = 0; j < columns; j++, dot += row)
                 {
                     V value = V.Load(dot);
                     all += value;
@@ -201,8 +174,8 @@ public sealed unsafe partial class CpuBackend
                 }
 
                 V reference = V.Select(V.Equal(now, V.Create(float.NegativeInfinity)), V.Zero, now);
-                dot = tile + i;
-                for (int j = 0; j < count; j++, dot += row) total += SimdMath.Exp((scale * V.Load(dot)) - reference);
+                dot = dots + i;
+                for (int j = 0; j < columns; j++, dot += row) total += SimdMath.Exp((scale * V.Load(dot)) - reference);
                 V.Store(now, sums.Largest + i);
                 V.Store(V.FusedMultiplyAdd(V.Load(sums.Sum + i), SimdMath.Exp(before - reference), total), sums.Sum + i);
                 V.Store(all, sums.All + i);
@@ -211,18 +184,18 @@ public sealed unsafe partial class CpuBackend
 
         /// <summary>The same for the teacher, and Σ exp(teacher's score - maximum) · dot: the softmax-weighted mean of the dot products.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void AddTeacher<V>(int count, float* tile, float* teacherTile, int row, in Sums sums)
+        private void AddTeacher<V>(int columns, float* dots, float* teacherDots, int row, in ContrastiveSums sums)
             where V : unmanaged, ISimd<V>
         {
-            V scale = V.Create(Scores.Factor), negativeInfinity = V.Create(float.NegativeInfinity);
+            V scale = V.Create(Tiles.Factor), negativeInfinity = V.Create(float.NegativeInfinity);
             for (int i = 0; i < row; i += V.Width)
             {
                 V before = V.Load(sums.TeacherLargest + i), now = before, total = V.Zero, weighted = V.Zero;
-                float* score = teacherTile + i, dot = tile + i;
-                for (int j = 0; j < count; j++, score += row) now = V.Max(scale * V.Load(score), now);
+                float* score = teacherDots + i, dot = dots + i;
+                for (int j = 0; j < columns; j++, score += row) now = V.Max(scale * V.Load(score), now);
                 V reference = V.Select(V.Equal(now, negativeInfinity), V.Zero, now), shrink = SimdMath.Exp(before - reference);
-                score = teacherTile + i;
-                for (int j = 0; j < count; j++, score += row, dot += row)
+                score = teacherDots + i;
+                for (int j = 0; j < columns; j++, score += row, dot += row)
                 {
                     V weight = SimdMath.Exp((scale * V.Load(score)) - reference), value = V.Load(dot);
                     total += weight;
@@ -234,136 +207,177 @@ public sealed unsafe partial class CpuBackend
                 V.Store(V.FusedMultiplyAdd(V.Load(sums.TeacherDot + i), shrink, weighted), sums.TeacherDot + i);
             }
         }
-
-        private void Finish(int firstRow, int rows, in Sums sums)
-        {
-            float* losses = (float*)Losses + firstRow, statistics = (float*)Statistics + firstRow;
-            float scale = Scores.Factor, columns = (float)Shape.Rows + Shape.Queue;
-            for (int i = 0; i < rows; i++)
-            {
-                float logSum = sums.Largest[i] + MathF.Log(sums.Sum[i]), hard = sums.Positive[i] / sums.Count[i];
-                if (Shape.LabelSmoothing > 0f) hard = ((1f - Shape.LabelSmoothing) * hard) + (Shape.LabelSmoothing / columns * sums.All[i]);
-                float target = Shape.Alpha > 0f ? ((1f - Shape.Alpha) * hard) + (Shape.Alpha * sums.TeacherDot[i] / sums.TeacherSum[i]) : hard;
-                losses[i] = logSum - (scale * target);
-                statistics[i] = logSum;
-                statistics[Shape.Rows + i] = 1f / sums.Count[i];
-                statistics[(2 * Shape.Rows) + i] = sums.TeacherLargest[i] + MathF.Log(sums.TeacherSum[i]);
-            }
-        }
-
-        /// <summary>What is gathered for each row of the block.</summary>
-        private readonly ref struct Sums(float* memory, int row)
-        {
-            public readonly float* Largest = memory, Sum = memory + row, All = memory + (2 * row), Positive = memory + (3 * row), Count = memory + (4 * row);
-            public readonly float* TeacherLargest = memory + (5 * row), TeacherSum = memory + (6 * row), TeacherDot = memory + (7 * row);
-
-            public void Clear()
-            {
-                new Span<float>(Largest, 8 * row).Clear();
-                new Span<float>(Largest, row).Fill(float.NegativeInfinity);
-                new Span<float>(TeacherLargest, row).Fill(float.NegativeInfinity);
-            }
-        }
     }
 
-    /// <summary>One chunk is the gradient of one block of rows.</summary>
-    private readonly record struct SoftmaxContrastiveBackwardKernel(
-        ContrastiveScores Scores, ContrastiveShape Shape, Pointer RowStatistics, Pointer ColumnStatistics, float RowWeight, float ColumnWeight,
-        Pointer DLoss, FloatTarget DRows, Pointer ScaleParts, bool IncludeBatchInScale) : ICpuKernel
+    /// <summary>The columns' side of one kept panel; one chunk is a few columns against all rows.</summary>
+    private readonly record struct ContrastiveColumnsKernel(ContrastiveTiles Tiles, Pointer ColumnSums, int FirstTile, int EndTile) : ICpuKernel
     {
+        private const int ColumnsPerChunk = 16;
+
+        public static int ChunksPerTile => ContrastiveTiles.ColumnBlock / ColumnsPerChunk;
+
         public void Execute<V>(int chunk)
             where V : unmanaged, ISimd<V>
         {
-            int firstRow = chunk * Scores.RowBlock, rows = Math.Min(Scores.RowBlock, Shape.Rows - firstRow), row = TileMatMul.Pad<V>(rows);
-            int padded = TileMatMul.Pad<V>(Shape.Width), widthRow = padded + ContrastiveScores.RowGap;
-            bool hasTeacher = Shape.Alpha > 0f && (float*)RowStatistics != null;
-            float* packed = ThreadScratch.Get(
-                ((long)row * ((2 * Shape.Width) + widthRow + (3 * ContrastiveScores.ColumnBlock) + 3)) + ((long)widthRow * ContrastiveScores.ColumnBlock));
-            float* packedTeacher = packed + ((nint)row * Shape.Width), gradient = packedTeacher + ((nint)row * Shape.Width);
-            float* tile = gradient + ((nint)row * widthRow), teacherTile = tile + ((nint)row * ContrastiveScores.ColumnBlock);
-            float* scoreGradient = teacherTile + ((nint)row * ContrastiveScores.ColumnBlock);
-            float* columnFeatures = scoreGradient + ((nint)row * ContrastiveScores.ColumnBlock), statistics = columnFeatures + ((nint)widthRow * ContrastiveScores.ColumnBlock);
-            LoadStatistics(firstRow, rows, row, statistics);
-            Scores.PackRows(Scores.Rows, firstRow, rows, packed, row);
-            if (hasTeacher) Scores.PackRows(Scores.Teacher, firstRow, rows, packedTeacher, row);
-            new Span<float>(gradient, rows * widthRow).Clear();
-            double scaleGradient = 0;
-            for (int t = 0; t < Scores.TileCount; t++)
+            int tile = FirstTile + (chunk / ChunksPerTile), first = chunk % ChunksPerTile * ColumnsPerChunk, end = Math.Min(Tiles.ColumnsOf(tile), first + ColumnsPerChunk);
+            for (int j = first; j < end; j++) Column<V>(tile, j);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private void Column<V>(int tile, int j)
+            where V : unmanaged, ISimd<V>
+        {
+            int column = (tile * ContrastiveTiles.ColumnBlock) + j;
+            ContrastiveSums sums = new(ColumnSums, Tiles.Block.Columns);
+            float scale = Tiles.Factor, largest = float.NegativeInfinity, all = 0f, positive = 0f, count = 0f;
+            for (int rowBlock = 0; rowBlock < Tiles.RowBlocks; rowBlock++)
             {
-                ColumnRange columns = Scores.Range(t);
-                if (columns.IsQueue && (float*)RowStatistics == null) break;
-                Scores.Tile<V>(columns.Features, columns.Count, packed, tile, row);
-                Scores.HideOthers(columns, firstRow, rows, tile, row);
-                if (hasTeacher)
+                int rows = Tiles.RowsOf(rowBlock), i = 0;
+                float* dots = Tiles.Kept(rowBlock, tile) + ((nint)j * TileMatMul.Pad<V>(rows));
+                V most = V.Create(largest), sum = V.Zero;
+                for (; i <= rows - V.Width; i += V.Width)
                 {
-                    Scores.Tile<V>(columns.Features, columns.Count, packedTeacher, teacherTile, row);
-                    Scores.HideOthers(columns, firstRow, rows, teacherTile, row);
+                    V dot = V.Load(dots + i);
+                    sum += dot;
+                    most = V.Max(V.Create(scale) * dot, most);
                 }
 
-                ScoreGradient<V>(columns, tile, hasTeacher ? teacherTile : null, scoreGradient, row, statistics);
-                SubtractPositives(columns, firstRow, rows, scoreGradient, row, statistics);
-                if ((float*)ScaleParts != null && (columns.IsQueue || IncludeBatchInScale)) scaleGradient += Dot<V>(tile, scoreGradient, columns.Count * row);
-                if (!DRows.IsNeeded) continue;
-                TileMatMul.Pack<V>(columns.Features, Shape.Width, columns.Count, Shape.Width, 1f, columnFeatures, widthRow);
-                TileMatMul.Multiply<V>(rows, padded, columns.Count, scoreGradient, 1, row, columnFeatures, widthRow, gradient, widthRow, true);
+                largest = V.MaxElement(most);
+                all += V.Sum(sum);
+                for (; i < rows; i++)
+                {
+                    largest = MathF.Max(largest, scale * dots[i]);
+                    all += dots[i];
+                }
+
+                (int firstLane, int endLane) = Tiles.Candidates(rowBlock, column);
+                for (i = firstLane; i < endLane; i++)
+                {
+                    if (!Tiles.IsPositive(Tiles.FirstRow(rowBlock) + i, column)) continue;
+                    positive += dots[i];
+                    count += 1f;
+                }
             }
 
-            if ((float*)ScaleParts != null) ((float*)ScaleParts)[chunk] = (float)scaleGradient;
-            WriteRows<V>(DRows, (nint)firstRow * Shape.Width, Shape.Width, gradient, widthRow, rows, Shape.Width, Scores.Factor);
+            sums.Largest[column] = largest;
+            sums.Sum[column] = SumExp<V>(tile, j, scale, largest);
+            sums.All[column] = all;
+            sums.Positive[column] = positive;
+            sums.Count[column] = count;
+            sums.TeacherLargest[column] = float.NegativeInfinity;
+            sums.TeacherSum[column] = sums.TeacherDot[column] = 0f;
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private float SumExp<V>(int tile, int j, float scale, float largest)
+            where V : unmanaged, ISimd<V>
+        {
+            V sum = V.Zero, factor = V.Create(scale), reference = V.Create(largest);
+            float rest = 0f;
+            for (int rowBlock = 0; rowBlock < Tiles.RowBlocks; rowBlock++)
+            {
+                int rows = Tiles.RowsOf(rowBlock), i = 0;
+                float* dots = Tiles.Kept(rowBlock, tile) + ((nint)j * TileMatMul.Pad<V>(rows));
+                for (; i <= rows - V.Width; i += V.Width) sum += SimdMath.Exp((factor * V.Load(dots + i)) - reference);
+                for (; i < rows; i++) rest += MathF.Exp((scale * dots[i]) - largest);
+            }
+
+            return V.Sum(sum) + rest;
+        }
+    }
+
+    /// <summary>G for some tiles of columns and the rows' gradient from it; one chunk is one block of rows.</summary>
+    private readonly record struct ContrastiveGradientKernel(
+        ContrastiveTiles Tiles, ContrastiveTargets Targets, Pointer RowStatistics, Pointer ColumnStatistics, float Weight, Pointer DLoss,
+        FloatTarget DRows, Pointer ScaleParts, int FirstTile, int EndTile) : ICpuKernel
+    {
+        private float RowWeight => (float*)RowStatistics == null ? 0f : *(float*)DLoss * Weight;
+
+        private float ColumnWeight => (float*)ColumnStatistics == null ? 0f : *(float*)DLoss * Weight;
+
+        public void Execute<V>(int rowBlock)
+            where V : unmanaged, ISimd<V>
+        {
+            const int TileRows = ContrastiveTiles.ColumnBlock;
+            int rows = Tiles.RowsOf(rowBlock), row = TileMatMul.Pad<V>(rows), width = Tiles.Block.Width, gatherRow = TileMatMul.Pad<V>(width) + ContrastiveTiles.RowGap;
+            bool hasTeacher = Tiles.HasTeacher && (float*)RowStatistics != null;
+            float* packed = ThreadScratch.Get(((long)row * ((2 * width) + gatherRow + (3 * TileRows) + 3)) + ((long)gatherRow * TileRows));
+            float* packedTeacher = packed + ((nint)row * width), gradient = packedTeacher + ((nint)row * width), dots = gradient + ((nint)row * gatherRow);
+            float* teacherDots = dots + (row * TileRows), scratch = teacherDots + (row * TileRows), columnFeatures = scratch + (row * TileRows);
+            float* statistics = columnFeatures + ((nint)gatherRow * TileRows);
+            LoadStatistics(rowBlock, rows, row, statistics);
+            Tiles.PackRows(Tiles.Rows, rowBlock, packed, row);
+            if (hasTeacher) Tiles.PackRows(Tiles.Teacher, rowBlock, packedTeacher, row);
+            new Span<float>(gradient, rows * gatherRow).Clear();
+            double scaleGradient = 0;
+            for (int tile = FirstTile; tile < EndTile; tile++)
+            {
+                float* scoreGradient = Tiles.IsPanelKept ? Tiles.Kept(rowBlock, tile) : scratch;
+                Tiles.Tile<V>(tile, packed, dots, row);
+                Tiles.HideOthers(rowBlock, tile, dots, row);
+                if (hasTeacher)
+                {
+                    Tiles.Tile<V>(tile, packedTeacher, teacherDots, row);
+                    Tiles.HideOthers(rowBlock, tile, teacherDots, row);
+                }
+
+                ScoreGradient<V>(tile, dots, hasTeacher ? teacherDots : null, scoreGradient, row, statistics);
+                SubtractPositives(rowBlock, tile, scoreGradient, row, statistics);
+                if ((float*)ScaleParts != null) scaleGradient += Dot<V>(dots, scoreGradient, Tiles.ColumnsOf(tile) * row);
+                if (DRows.IsNeeded) Tiles.GatherRows<V>(rowBlock, tile, scoreGradient, row, columnFeatures, gradient);
+            }
+
+            if ((float*)ScaleParts != null) ((float*)ScaleParts)[rowBlock] = (FirstTile > 0 ? ((float*)ScaleParts)[rowBlock] : 0f) + (float)scaleGradient;
+            WriteRows<V>(DRows, (nint)Tiles.FirstRow(rowBlock) * width, width, gradient, gatherRow, rows, width, Tiles.Factor);
         }
 
         /// <summary>log-sum, 1 / |positives| and the teacher's log-sum for the rows of the block; zeros behind them.</summary>
-        private void LoadStatistics(int firstRow, int rows, int row, float* statistics)
+        private void LoadStatistics(int rowBlock, int rows, int row, float* statistics)
         {
             new Span<float>(statistics, 3 * row).Clear();
             if ((float*)RowStatistics == null) return;
             for (int part = 0; part < 3; part++)
-                new Span<float>((float*)RowStatistics + ((nint)part * Shape.Rows) + firstRow, rows).CopyTo(new Span<float>(statistics + ((nint)part * row), rows));
+                new Span<float>((float*)RowStatistics + ((nint)part * Tiles.Block.Rows) + Tiles.FirstRow(rowBlock), rows).CopyTo(new Span<float>(statistics + (part * row), rows));
         }
 
         /// <summary>G without the share of the positives.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void ScoreGradient<V>(in ColumnRange columns, float* tile, float* teacherTile, float* scoreGradient, int row, float* statistics)
+        private void ScoreGradient<V>(int tile, float* dots, float* teacherDots, float* scoreGradient, int row, float* statistics)
             where V : unmanaged, ISimd<V>
         {
-            float dloss = *(float*)DLoss;
-            bool hasRows = (float*)RowStatistics != null, hasColumns = (float*)ColumnStatistics != null && !columns.IsQueue;
-            float rowWeight = hasRows ? dloss * RowWeight : 0f, columnWeight = hasColumns ? dloss * ColumnWeight : 0f;
-            float spread = rowWeight * (1f - Shape.Alpha) * Shape.LabelSmoothing / ((float)Shape.Rows + Shape.Queue);
-            spread += columnWeight * Shape.LabelSmoothing / ((float)Shape.Rows + Shape.OtherQueue);
-            V scale = V.Create(Scores.Factor), rowFactor = V.Create(rowWeight), columnFactor = V.Create(columnWeight), teacherFactor = V.Create(rowWeight * Shape.Alpha);
-            for (int j = 0; j < columns.Count; j++)
+            float spread = RowWeight * (1f - Targets.Alpha) * Targets.LabelSmoothing / Targets.RowCandidates;
+            spread += ColumnWeight * Targets.LabelSmoothing / Targets.ColumnCandidates;
+            bool hasRows = (float*)RowStatistics != null, hasColumns = (float*)ColumnStatistics != null;
+            V scale = V.Create(Tiles.Factor), rowFactor = V.Create(RowWeight), columnFactor = V.Create(ColumnWeight), teacherFactor = V.Create(RowWeight * Targets.Alpha);
+            for (int j = 0; j < Tiles.ColumnsOf(tile); j++)
             {
-                V columnLogSum = V.Create(hasColumns ? ((float*)ColumnStatistics)[columns.First + j] : 0f);
+                V columnLogSum = V.Create(hasColumns ? ((float*)ColumnStatistics)[(tile * ContrastiveTiles.ColumnBlock) + j] : 0f);
                 for (int i = 0; i < row; i += V.Width)
                 {
-                    V score = scale * V.Load(tile + i), value = V.Create(-spread);
+                    V score = scale * V.Load(dots + i), value = V.Create(-spread);
                     if (hasRows) value = V.FusedMultiplyAdd(rowFactor, SimdMath.Exp(score - V.Load(statistics + i)), value);
                     if (hasColumns) value = V.FusedMultiplyAdd(columnFactor, SimdMath.Exp(score - columnLogSum), value);
-                    if (teacherTile != null) value -= teacherFactor * SimdMath.Exp((scale * V.Load(teacherTile + i)) - V.Load(statistics + (2 * row) + i));
+                    if (teacherDots != null) value -= teacherFactor * SimdMath.Exp((scale * V.Load(teacherDots + i)) - V.Load(statistics + (2 * row) + i));
                     V.Store(value, scoreGradient + i);
                 }
 
-                tile += row;
+                dots += row;
                 scoreGradient += row;
-                if (teacherTile != null) teacherTile += row;
+                if (teacherDots != null) teacherDots += row;
             }
         }
 
-        private void SubtractPositives(in ColumnRange columns, int firstRow, int rows, float* scoreGradient, int row, float* statistics)
+        private void SubtractPositives(int rowBlock, int tile, float* scoreGradient, int row, float* statistics)
         {
-            float dloss = *(float*)DLoss, keep = 1f - Shape.LabelSmoothing;
-            bool hasRows = (float*)RowStatistics != null, hasColumns = (float*)ColumnStatistics != null && !columns.IsQueue;
-            float rowWeight = hasRows ? dloss * RowWeight * (1f - Shape.Alpha) * keep : 0f, columnWeight = hasColumns ? dloss * ColumnWeight * keep : 0f;
-            bool hasIds = (float*)Scores.Ids != null;
-            for (int j = 0; j < columns.Count; j++)
+            float keep = 1f - Targets.LabelSmoothing, rowWeight = RowWeight * (1f - Targets.Alpha) * keep, columnWeight = ColumnWeight * keep;
+            for (int j = 0; j < Tiles.ColumnsOf(tile); j++)
             {
-                float inverseCount = hasColumns ? ((float*)ColumnStatistics)[Shape.Rows + columns.First + j] : 0f;
-                int own = columns.IsQueue ? -1 : columns.First + j - firstRow;
-                int first = hasIds ? 0 : Math.Max(0, own), end = hasIds ? rows : Math.Min(rows, own + 1);
+                int column = (tile * ContrastiveTiles.ColumnBlock) + j;
+                float inverseCount = (float*)ColumnStatistics == null ? 0f : ((float*)ColumnStatistics)[Tiles.Block.Columns + column];
+                (int first, int end) = Tiles.Candidates(rowBlock, column);
                 for (int i = first; i < end; i++)
                 {
-                    if (Scores.IsPositive(firstRow + i, columns, j))
+                    if (Tiles.IsPositive(Tiles.FirstRow(rowBlock) + i, column))
                         scoreGradient[(j * row) + i] -= (rowWeight * statistics[row + i]) + (columnWeight * inverseCount);
                 }
             }
@@ -371,13 +385,13 @@ public sealed unsafe partial class CpuBackend
 
         /// <summary>Σ dot · G; a hidden column has the dot product -∞ and the gradient 0.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private static float Dot<V>(float* tile, float* scoreGradient, int length)
+        private static float Dot<V>(float* dots, float* scoreGradient, int length)
             where V : unmanaged, ISimd<V>
         {
             V sum = V.Zero, negativeInfinity = V.Create(float.NegativeInfinity);
             for (int i = 0; i < length; i += V.Width)
             {
-                V dot = V.Load(tile + i);
+                V dot = V.Load(dots + i);
                 sum = V.FusedMultiplyAdd(V.Select(V.Equal(dot, negativeInfinity), V.Zero, dot), V.Load(scoreGradient + i), sum);
             }
 

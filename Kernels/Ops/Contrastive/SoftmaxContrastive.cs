@@ -1,57 +1,53 @@
 namespace MiniVlp.Kernels;
 
-/// <summary>Sizes and rules of one direction of a softmax contrastive loss: every row is to find its own column among all columns.</summary>
-/// <param name="Rows">n: feature rows; row i belongs to column i.</param>
-/// <param name="Queue">k: further columns behind the n columns of the batch, all of them wrong unless ids say otherwise.</param>
-/// <param name="OtherQueue">Further columns of the opposite direction (rows then are columns); used when its gradient is computed too.</param>
-/// <param name="Width">Elements of a feature.</param>
-/// <param name="LabelSmoothing">ε: the share of the hard target that is spread over all columns.</param>
-/// <param name="Alpha">α: the share of the target that the teacher's softmax gives (arXiv:2107.07651).</param>
-/// <param name="InBatchNegatives">Whether the other columns of the batch compete; false: only the own column and the queue (MoCo, arXiv:1911.05722).</param>
-public readonly record struct ContrastiveShape(
-    int Rows, int Queue, int OtherQueue, int Width, float LabelSmoothing, float Alpha, bool InBatchNegatives);
+/// <summary>What a row (or column) is to find: y = (1 - α) ((1 - ε) positives / |positives| + ε / candidates) + α softmax of the teacher (arXiv:2107.07651).</summary>
+/// <param name="LabelSmoothing">ε: the share of the hard target that is spread over all candidates.</param>
+/// <param name="Alpha">α: the share of the teacher.</param>
+/// <param name="RowCandidates">All columns that a row compares, those of the queue included.</param>
+/// <param name="ColumnCandidates">All rows that a column compares, those of its queue included.</param>
+public readonly record struct ContrastiveTargets(float LabelSmoothing, float Alpha, int RowCandidates, int ColumnCandidates);
 
-/// <summary>Operands of one direction.</summary>
-/// <param name="Rows">[n, width].</param>
-/// <param name="Columns">[n, width].</param>
-/// <param name="Queue">[k, width]; may be absent.</param>
-/// <param name="Teacher">[n, width]: rows whose softmax over the same columns is mixed into the target; absent when α is 0.</param>
-/// <param name="Ids">int [n]: rows and columns of equal id belong together; absent: only i and i do.</param>
-/// <param name="QueueIds">int [k]: ids of the queue; may be absent.</param>
-/// <param name="Scale">One element: the factor of the dot products.</param>
-public readonly record struct ContrastiveOperands(
-    DeviceBuffer Rows, DeviceBuffer Columns, DeviceBuffer Queue, DeviceBuffer Teacher, DeviceBuffer Ids, DeviceBuffer QueueIds, DeviceBuffer Scale);
-
-/// <summary>How the losses of both directions weigh in a gradient; a direction that takes no part has no statistics.</summary>
-/// <param name="RowStatistics">Statistics of the direction from rows to columns; may be absent.</param>
-/// <param name="ColumnStatistics">Statistics of the opposite direction; may be absent.</param>
-/// <param name="RowWeight">Factor of each row's loss.</param>
-/// <param name="ColumnWeight">Factor of each column's loss.</param>
-/// <param name="IncludeBatchInScale">Whether the batch columns add to the gradient of the scale (they must once, not from both sides).</param>
-public readonly record struct ContrastiveWeights(
-    DeviceBuffer RowStatistics, DeviceBuffer ColumnStatistics, float RowWeight, float ColumnWeight, bool IncludeBatchInScale);
+/// <summary>Which losses a gradient belongs to.</summary>
+/// <param name="RowStatistics">[3, rows] of the rows' losses; absent when rows do not search.</param>
+/// <param name="ColumnStatistics">[3, columns] of the columns' losses; absent when columns do not search.</param>
+/// <param name="Weight">Factor of every row's and every column's loss.</param>
+public readonly record struct ContrastiveLossWeights(DeviceBuffer RowStatistics, DeviceBuffer ColumnStatistics, float Weight);
 
 public partial interface IBackend
 {
+    /// <summary>Parts of the sums that <see cref="ContrastiveScores"/> gathers for each row.</summary>
+    const int ContrastiveSumCount = 8;
+
     /// <summary>
-    /// One direction of InfoNCE (arXiv:1807.03748): with s_ij = scale · row_i · column_j over the batch columns and the queue,
-    /// loss_i = log Σ_j exp(s_ij) - Σ_j y_ij s_ij and y_i = (1 - α) ((1 - ε) positives_i / |positives_i| + ε / columns) + α softmax_j(scale · teacher_i · column_j).
-    /// Scores exist only as tiles; memory is linear in rows and columns. Writes losses and statistics.
+    /// Gathers for every row i the largest score, Σ_j exp(s_ij - largest), Σ_j dots, Σ dots and number of positives, and of the teacher the largest score,
+    /// Σ_j exp and Σ_j exp · dot; and the first five for every column. Scores exist only as tiles and one panel; memory is linear in the rows.
     /// </summary>
-    /// <param name="shape">Sizes and rules.</param>
+    /// <param name="block">The block of scores.</param>
     /// <param name="operands">What is read.</param>
-    /// <param name="losses">[n].</param>
-    /// <param name="statistics">[3, n]: log Σ_j exp(s_ij), 1 / |positives_i|, and log Σ_j exp of the teacher's scores.</param>
-    void SoftmaxContrastive(in ContrastiveShape shape, in ContrastiveOperands operands, DeviceBuffer losses, DeviceBuffer statistics);
+    /// <param name="rowSums">[8, rows].</param>
+    /// <param name="continuesRows">Whether the row sums hold those of an earlier block and go on; false: they start here.</param>
+    /// <param name="columnSums">[8, columns], which start here; may be absent.</param>
+    void ContrastiveScores(in ContrastiveBlock block, in ContrastiveOperands operands, DeviceBuffer rowSums, bool continuesRows, DeviceBuffer columnSums);
 
     /// <summary>
-    /// The gradient of the rows, with every tile of scores computed again: drow_i = scale Σ_j G_ij column_j and dscale = Σ_ij G_ij row_i · column_j, where
-    /// G_ij = dloss · (rowWeight (softmax_j(s_ij) - y_ij) + columnWeight (softmax_i(s_ij) - y'_ij)); the second part, of the opposite direction, is
-    /// there for the batch columns only. Columns get theirs from a second call with the roles exchanged. Sums run in a fixed order.
+    /// loss_i = log Σ_j exp(s_ij) - Σ_j y_ij s_ij, InfoNCE (arXiv:1807.03748), from the sums over all blocks of a row. Writes losses and statistics.
     /// </summary>
-    void SoftmaxContrastiveBackward(
-        in ContrastiveShape shape, in ContrastiveOperands operands, in ContrastiveWeights weights, DeviceBuffer dloss, GradientTarget drows, GradientTarget dscale);
+    /// <param name="targets">y; candidates are <see cref="ContrastiveTargets.RowCandidates"/>.</param>
+    /// <param name="scale">One element: the factor of the dot products.</param>
+    /// <param name="sums">[8, rows].</param>
+    /// <param name="losses">[rows].</param>
+    /// <param name="statistics">[3, rows]: log Σ_j exp(s_ij), 1 / |positives_i|, and log Σ_j exp of the teacher's scores.</param>
+    void ContrastiveLosses(in ContrastiveTargets targets, DeviceBuffer scale, DeviceBuffer sums, DeviceBuffer losses, DeviceBuffer statistics);
 
-    /// <summary>result = Σ_k weight · mean(losses of part k), with <paramref name="parts"/> equally long parts. Writes result.</summary>
-    void MeanOfParts(DeviceBuffer losses, int parts, float weight, DeviceBuffer result);
+    /// <summary>
+    /// With every tile of scores computed again, G_ij = dloss · weight · ((softmax_j(s_ij) - y_ij) + (softmax_i(s_ij) - y'_ij)), the first part for
+    /// rows that search, the second for columns: drow_i = scale Σ_j G_ij column_j, dcolumn_j = scale Σ_i G_ij row_i, dscale = Σ_ij G_ij row_i · column_j.
+    /// Sums run in a fixed order.
+    /// </summary>
+    void ContrastiveScoresBackward(
+        in ContrastiveBlock block, in ContrastiveOperands operands, in ContrastiveTargets targets, in ContrastiveLossWeights weights,
+        DeviceBuffer dloss, GradientTarget drows, GradientTarget dcolumns, GradientTarget dscale);
+
+    /// <summary>result = weight · mean of all losses, summed in order in double precision. Writes result.</summary>
+    void MeanLoss(DeviceBuffer losses, float weight, DeviceBuffer result);
 }
