@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using MiniVlp.Kernels.Simd;
 
 namespace MiniVlp.Kernels;
@@ -6,6 +7,7 @@ namespace MiniVlp.Kernels;
 //   few rows times a transposed right operand (a linear layer on few tokens): dot products, nothing is packed (MatMul.Dot.cs);
 //   small products: each is packed and computed by one thread (SmallProductKernel);
 //   large products: slabs that fit the last-level cache are packed by all threads, then computed by all threads, one block of C at a time.
+//   An operand that only a few blocks share is not worth the way through memory: each block packs its part into scratch memory.
 public sealed unsafe partial class CpuBackend
 {
     /// <summary>Steps of the sum in a packed panel: with 2 x 16 columns, a right panel takes 32 KiB and stays in the first-level cache.</summary>
@@ -13,7 +15,10 @@ public sealed unsafe partial class CpuBackend
 
     /// <summary>Floats in a packed slab of either operand (16 MiB) and steps of the sum in it.</summary>
     private const int SlabLength = 4 * 1024 * 1024;
-    private const int SlabDepth = 4096;
+    private const int SlabDepth = 8192;
+
+    /// <summary>With at most so many tiles across C, blocks pack the left operand for themselves; with at most so many down C, the right one.</summary>
+    private const int FewColumnTiles = 32, FewRowTiles = 16;
 
     /// <summary>A product is small when its packed operands fit the second-level cache and, unless there are many, it takes a few µs.</summary>
     private const int SmallOperands = 192 * 1024;
@@ -75,9 +80,13 @@ public sealed unsafe partial class CpuBackend
     {
         int tileRows = Tier == SimdTier.Vector512 ? MatMulMicrokernel.Rows<Simd512>() : MatMulMicrokernel.Rows<Simd256>();
         int tileColumns = Tier switch { SimdTier.Vector512 => 32, SimdTier.Vector256 => 16, SimdTier.Vector128 => 8, _ => 2 };
-        int slabDepth = Math.Min(args.Depth, SlabDepth), most = SlabLength / Math.Max(slabDepth, 1) / 96 * 96;
-        int slabRows = Math.Min(args.Rows, most), slabColumns = Math.Min(args.Columns, most);
-        DeviceBuffer packedLeft = Rent(RoundUp(slabRows, tileRows) * slabDepth), packedRight = Rent(RoundUp(slabColumns, tileColumns) * slabDepth);
+        bool leftInBlocks = ChunkCount(args.Columns, tileColumns) <= FewColumnTiles;
+        bool rightInBlocks = !leftInBlocks && ChunkCount(args.Rows, tileRows) <= FewRowTiles;
+        int slabs = Math.Max(1, ChunkCount(args.Depth, SlabDepth)), slabDepth = Math.Min(args.Depth, RoundUp(ChunkCount(args.Depth, slabs), DepthBlock));
+        int most = SlabLength / Math.Max(slabDepth, 1) / 96 * 96;
+        int slabRows = leftInBlocks ? args.Rows : Math.Min(args.Rows, most), slabColumns = rightInBlocks ? args.Columns : Math.Min(args.Columns, most);
+        DeviceBuffer packedLeft = leftInBlocks ? default : Rent(RoundUp(slabRows, tileRows) * slabDepth);
+        DeviceBuffer packedRight = rightInBlocks ? default : Rent(RoundUp(slabColumns, tileColumns) * slabDepth);
         for (int column = 0; column < args.Columns; column += slabColumns)
         {
             int columns = Math.Min(slabColumns, args.Columns - column), k = 0;
@@ -87,12 +96,13 @@ public sealed unsafe partial class CpuBackend
                 for (int row = 0; row < args.Rows; row += slabRows)
                 {
                     int rows = Math.Min(slabRows, args.Rows - row);
+                    long start = offset + ((long)row * args.Columns) + column;
                     PanelProduct panels = new(
-                        rows, columns, depth, Floats(packedLeft), Floats(packedRight), (float*)epilogue.C + offset + ((long)row * args.Columns) + column, args.Columns);
-                    PackKernel pack = new(left.From(row, k), right.From(column, k), panels, tileRows, tileColumns, args.Alpha, PackRight: row == 0);
+                        rows, columns, depth, left.From(row, k), right.From(column, k), args.Alpha, Floats(packedLeft), Floats(packedRight), (float*)epilogue.C + start, args.Columns);
+                    PackKernel pack = new(panels, tileRows, tileColumns, PacksRight: row == 0 && !rightInBlocks);
                     Run(pack, pack.Chunks);
                     BlockKernel<TActivation> multiply = new(
-                        panels, tileRows, tileColumns, offset + ((long)row * args.Columns) + column, column, accumulate || k > 0, k + depth == args.Depth, ThreadCount, epilogue);
+                        panels, tileRows, tileColumns, start, column, accumulate || k > 0, k + depth == args.Depth, ThreadCount, epilogue);
                     Run(multiply, multiply.Chunks);
                 }
 
@@ -101,8 +111,8 @@ public sealed unsafe partial class CpuBackend
             while (k < args.Depth);
         }
 
-        Return(packedLeft);
-        Return(packedRight);
+        if (!leftInBlocks) Return(packedLeft);
+        if (!rightInBlocks) Return(packedRight);
     }
 
     private static int RoundUp(int count, int step) => (count + step - 1) / step * step;
@@ -118,10 +128,16 @@ public sealed unsafe partial class CpuBackend
     }
 
     /// <summary>
-    /// Packed operands and where their product goes. Packed memory holds one depth block behind the other, each as all of its panels.
+    /// Two operands and where their product goes. Packed memory holds one depth block behind the other, each as all of its panels; an operand
+    /// without packed memory is packed by every block for itself.
     /// </summary>
-    private readonly record struct PanelProduct(int Rows, int Columns, int Depth, Pointer Left, Pointer Right, Pointer C, int Stride)
+    private readonly record struct PanelProduct(
+        int Rows, int Columns, int Depth, MatMulOperand LeftSource, MatMulOperand RightSource, float Scale, Pointer Left, Pointer Right, Pointer C, int Stride)
     {
+        public bool LeftIsPacked => (float*)Left != null;
+
+        public bool RightIsPacked => (float*)Right != null;
+
         /// <summary>Where the panels of the depth block that starts at <paramref name="k"/> begin, from row <paramref name="row"/> on.</summary>
         public float* LeftPanels(int k, int row, int tileRows)
             => (float*)Left + ((long)k * RoundUp(Rows, tileRows)) + ((long)row * Math.Min(DepthBlock, Depth - k));
@@ -130,7 +146,18 @@ public sealed unsafe partial class CpuBackend
         public float* RightPanels(int k, int column, int tileColumns)
             => (float*)Right + ((long)k * RoundUp(Columns, tileColumns)) + ((long)column * Math.Min(DepthBlock, Depth - k));
 
+        /// <summary>Packs one depth block of rows of the left operand.</summary>
+        public void PackLeft<V>(int row, int rows, int k, int tileRows, float* panels)
+            where V : unmanaged, ISimd<V>
+            => LeftSource.From(row, k).Pack<V>(rows, Math.Min(DepthBlock, Depth - k), tileRows, Scale, panels);
+
+        /// <summary>Packs one depth block of columns of the right operand.</summary>
+        public void PackRight<V>(int column, int columns, int k, int tileColumns, float* panels)
+            where V : unmanaged, ISimd<V>
+            => RightSource.From(column, k).Pack<V>(columns, Math.Min(DepthBlock, Depth - k), tileColumns, 1f, panels);
+
         /// <summary>Computes rows x columns of C that start at a tile boundary, and the epilogue of each tile when <paramref name="isLast"/>.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Multiply<V, TActivation>(
             int row, int rows, int column, int columns, bool accumulate, bool isLast, long offset, int firstColumn, in Epilogue<TActivation> epilogue)
             where V : unmanaged, ISimd<V>
@@ -138,28 +165,35 @@ public sealed unsafe partial class CpuBackend
         {
             int tileRows = MatMulMicrokernel.Rows<V>(), tileColumns = MatMulMicrokernel.Columns<V>(), k = 0;
             float* tile = stackalloc float[tileRows * tileColumns];
+            bool finishes = epilogue.Exists;
+            int leftScratch = LeftIsPacked ? 0 : RoundUp(rows, tileRows) * DepthBlock, rightScratch = RightIsPacked ? 0 : RoundUp(columns, tileColumns) * DepthBlock;
+            float* scratch = leftScratch + rightScratch == 0 ? null : ThreadScratch.Get(leftScratch + rightScratch);
             do
             {
                 int depth = Math.Min(DepthBlock, Depth - k);
-                float* left = LeftPanels(k, row, tileRows), right = RightPanels(k, column, tileColumns);
+                float* left = LeftIsPacked ? LeftPanels(k, row, tileRows) : scratch;
+                float* right = RightIsPacked ? RightPanels(k, column, tileColumns) : scratch + leftScratch;
+                if (!LeftIsPacked) PackLeft<V>(row, rows, k, tileRows, left);
+                if (!RightIsPacked) PackRight<V>(column, columns, k, tileColumns, right);
                 bool isDone = isLast && k + depth == Depth;
-                for (int j = 0; j < columns; j += tileColumns)
+                // A left panel stays in the first-level cache, the right panels of the block in the second.
+                for (int i = 0; i < rows; i += tileRows)
                 {
-                    for (int i = 0; i < rows; i += tileRows)
+                    for (int j = 0; j < columns; j += tileColumns)
                     {
                         float* c = (float*)C + ((long)(row + i) * Stride) + column + j;
                         int tall = Math.Min(tileRows, rows - i), wide = Math.Min(tileColumns, columns - j);
-                        if (tall == tileRows && wide == tileColumns)
+                        if (tall == tileRows && wide == tileColumns && !(isDone && finishes))
                         {
                             MatMulMicrokernel.Tile<V>(tall, depth, left + ((long)i * depth), right + ((long)j * depth), c, Stride, accumulate);
-                        }
-                        else
-                        {
-                            MatMulMicrokernel.Tile<V>(tall, depth, left + ((long)i * depth), right + ((long)j * depth), tile, tileColumns, accumulate: false);
-                            PutPartial<V>(tile, tileColumns, c, Stride, tall, wide, accumulate);
+                            continue;
                         }
 
-                        if (isDone) epilogue.Apply<V>(offset + ((long)(row + i) * Stride) + column + j, Stride, firstColumn + column + j, tall, wide);
+                        MatMulMicrokernel.Tile<V>(tall, depth, left + ((long)i * depth), right + ((long)j * depth), tile, tileColumns, accumulate: false);
+                        if (isDone && finishes)
+                            epilogue.Finish<V>(tile, tileColumns, accumulate, offset + ((long)(row + i) * Stride) + column + j, Stride, firstColumn + column + j, tall, wide);
+                        else
+                            PutTile<V>(tile, tileColumns, accumulate, c, Stride, tall, wide);
                     }
                 }
 
@@ -168,29 +202,12 @@ public sealed unsafe partial class CpuBackend
             }
             while (k < Depth);
         }
-
-        private static void PutPartial<V>(float* tile, int tileStride, float* c, int stride, int rows, int columns, bool accumulate)
-            where V : unmanaged, ISimd<V>
-        {
-            for (int i = 0; i < rows; i++, c += stride, tile += tileStride)
-            {
-                for (int j = 0; j < columns; j += V.Width)
-                {
-                    int left = columns - j;
-                    V value = V.Load(tile + j);
-                    if (accumulate) value += left >= V.Width ? V.Load(c + j) : V.LoadPartial(c + j, left);
-                    if (left >= V.Width) V.Store(value, c + j);
-                    else V.StorePartial(value, c + j, left);
-                }
-            }
-        }
     }
 
-    /// <summary>Packs a slab of both operands: first the chunks of the left one, then those of the right one.</summary>
-    private readonly record struct PackKernel(
-        MatMulOperand Left, MatMulOperand Right, PanelProduct Panels, int TileRows, int TileColumns, float Scale, bool PackRight) : ICpuKernel
+    /// <summary>Packs a slab: first the chunks of the left operand, then those of the right one.</summary>
+    private readonly record struct PackKernel(PanelProduct Panels, int TileRows, int TileColumns, bool PacksRight) : ICpuKernel
     {
-        public int Chunks => DepthBlocks * (LeftGroups + (PackRight ? RightGroups : 0));
+        public int Chunks => DepthBlocks * (LeftGroups + RightGroups);
 
         private int DepthBlocks => ChunkCount(Panels.Depth, DepthBlock);
 
@@ -198,9 +215,9 @@ public sealed unsafe partial class CpuBackend
 
         private int RightCount => RoundUp(PackGrain / DepthBlock, TileColumns);
 
-        private int LeftGroups => ChunkCount(Panels.Rows, LeftCount);
+        private int LeftGroups => Panels.LeftIsPacked ? ChunkCount(Panels.Rows, LeftCount) : 0;
 
-        private int RightGroups => ChunkCount(Panels.Columns, RightCount);
+        private int RightGroups => PacksRight ? ChunkCount(Panels.Columns, RightCount) : 0;
 
         public void Execute<V>(int chunk)
             where V : unmanaged, ISimd<V>
@@ -210,15 +227,13 @@ public sealed unsafe partial class CpuBackend
             {
                 (int block, int group) = Math.DivRem(chunk, LeftGroups);
                 int k = block * DepthBlock, row = group * LeftCount;
-                Left.From(row, k).Pack<V>(
-                    Math.Min(LeftCount, Panels.Rows - row), Math.Min(DepthBlock, Panels.Depth - k), TileRows, Scale, Panels.LeftPanels(k, row, TileRows));
+                Panels.PackLeft<V>(row, Math.Min(LeftCount, Panels.Rows - row), k, TileRows, Panels.LeftPanels(k, row, TileRows));
             }
             else
             {
                 (int block, int group) = Math.DivRem(chunk - leftChunks, RightGroups);
                 int k = block * DepthBlock, column = group * RightCount;
-                Right.From(column, k).Pack<V>(
-                    Math.Min(RightCount, Panels.Columns - column), Math.Min(DepthBlock, Panels.Depth - k), TileColumns, 1f, Panels.RightPanels(k, column, TileColumns));
+                Panels.PackRight<V>(column, Math.Min(RightCount, Panels.Columns - column), k, TileColumns, Panels.RightPanels(k, column, TileColumns));
             }
         }
     }
@@ -229,6 +244,9 @@ public sealed unsafe partial class CpuBackend
         Epilogue<TActivation> Epilogue) : ICpuKernel
         where TActivation : struct, IUnaryOp
     {
+        /// <summary>A left block of that height, 12 rows each, takes 288 KiB of scratch memory and leaves room in the second-level cache.</summary>
+        private const int MostRowTilesInScratch = 24;
+
         public int Chunks => RowBlocks * ColumnBlocks;
 
         private int RowTiles => ChunkCount(Panels.Rows, TileRows);
@@ -241,11 +259,20 @@ public sealed unsafe partial class CpuBackend
         /// </summary>
         private int BlockTiles => Math.Clamp((int)((long)RowTiles * ColumnTiles / (8 * Threads)), 16, 512);
 
-        private int BlockColumnTiles => Math.Min(ColumnTiles, BlockTiles >= 256 ? 16 : BlockTiles >= 64 ? 8 : 4);
+        /// <summary>Blocks that pack an operand for themselves span C the other way, so that little of it is packed twice.</summary>
+        private int BlockColumnTiles
+            => !Panels.LeftIsPacked ? Math.Min(ColumnTiles, 16)
+            : !Panels.RightIsPacked ? Math.Clamp(BlockTiles / RowTiles, 1, 8)
+            : Math.Min(ColumnTiles, BlockTiles >= 256 ? 16 : BlockTiles >= 64 ? 8 : 4);
+
+        private int BlockRowTiles
+            => !Panels.LeftIsPacked ? Math.Clamp(BlockTiles / BlockColumnTiles, 1, MostRowTilesInScratch)
+            : !Panels.RightIsPacked ? RowTiles
+            : Math.Max(1, BlockTiles / BlockColumnTiles);
 
         private int ColumnBlocks => ChunkCount(ColumnTiles, BlockColumnTiles);
 
-        private int RowBlocks => ChunkCount(RowTiles, Math.Max(1, BlockTiles / BlockColumnTiles));
+        private int RowBlocks => ChunkCount(RowTiles, BlockRowTiles);
 
         public void Execute<V>(int chunk)
             where V : unmanaged, ISimd<V>
@@ -270,20 +297,9 @@ public sealed unsafe partial class CpuBackend
         public void Execute<V>(int chunk)
             where V : unmanaged, ISimd<V>
         {
-            int tileRows = MatMulMicrokernel.Rows<V>(), tileColumns = MatMulMicrokernel.Columns<V>(), depth = Args.Depth;
-            int leftLength = RoundUp(Args.Rows, tileRows) * depth, rightLength = RoundUp(Args.Columns, tileColumns) * depth;
-            float* packed = ThreadScratch.Get(leftLength + rightLength + 16);
-            float* packedRight = packed + RoundUp(leftLength, 16);
             long offset = (long)chunk * Args.Rows * Args.Columns;
             (MatMulOperand left, MatMulOperand right) = Operands(Args, A, B, chunk);
-            PanelProduct panels = new(Args.Rows, Args.Columns, depth, packed, packedRight, (float*)Epilogue.C + offset, Args.Columns);
-            for (int k = 0; k < depth; k += DepthBlock)
-            {
-                int steps = Math.Min(DepthBlock, depth - k);
-                left.From(0, k).Pack<V>(Args.Rows, steps, tileRows, Args.Alpha, panels.LeftPanels(k, 0, tileRows));
-                right.From(0, k).Pack<V>(Args.Columns, steps, tileColumns, 1f, panels.RightPanels(k, 0, tileColumns));
-            }
-
+            PanelProduct panels = new(Args.Rows, Args.Columns, Args.Depth, left, right, Args.Alpha, default, default, (float*)Epilogue.C + offset, Args.Columns);
             panels.Multiply<V, TActivation>(0, Args.Rows, 0, Args.Columns, Accumulate, isLast: true, offset, 0, Epilogue);
         }
     }

@@ -63,21 +63,12 @@ public sealed unsafe partial class CpuBackend
             }
             while (k < Args.Depth);
 
-            V alpha = V.Create(Args.Alpha);
-            for (int i = 0; i < Args.Rows; i++, sums += DotColumns)
+            if (Args.Alpha != 1f)
             {
-                float* c = (float*)Epilogue.C + offset + ((long)i * stride);
-                for (int j = 0; j < columns; j += V.Width)
-                {
-                    int present = columns - j;
-                    V value = V.Load(sums + j) * alpha;
-                    if (Accumulate) value += present >= V.Width ? V.Load(c + j) : V.LoadPartial(c + j, present);
-                    if (present >= V.Width) V.Store(value, c + j);
-                    else V.StorePartial(value, c + j, present);
-                }
+                foreach (ref float sum in new Span<float>(sums, Args.Rows * DotColumns)) sum *= Args.Alpha;
             }
 
-            Epilogue.Apply<V>(offset, stride, column, Args.Rows, columns);
+            Epilogue.Finish<V>(sums, DotColumns, Accumulate, offset, stride, column, Args.Rows, columns);
         }
 
         /// <summary>Asks for the next columns, as much of them as this group of rows has a share in all rows, while this group is computed.</summary>

@@ -9,6 +9,8 @@ namespace MiniVlp.Kernels;
 /// </summary>
 internal readonly unsafe record struct MatMulOperand(Pointer Source, long Stride, bool DepthIsContiguous)
 {
+    private const int PanelsAtOnce = 8;
+
     /// <summary>The operand without its first <paramref name="count"/> rows (or columns) and the first <paramref name="depth"/> steps of the sum.</summary>
     public MatMulOperand From(int count, int depth)
         => this with { Source = (float*)Source + (DepthIsContiguous ? (count * Stride) + depth : (depth * Stride) + count) };
@@ -21,14 +23,22 @@ internal readonly unsafe record struct MatMulOperand(Pointer Source, long Stride
     public void Pack<V>(int count, int depth, int width, float scale, float* panels)
         where V : unmanaged, ISimd<V>
     {
-        for (int first = 0; first < count; first += width)
+        if (DepthIsContiguous)
         {
-            float* panel = panels + ((long)first * depth);
-            int filled = Math.Min(width, count - first);
-            if (DepthIsContiguous) Interleave<V>((float*)Source + (first * Stride), Stride, filled, depth, width, panel);
-            else CopyRows<V>((float*)Source + first, Stride, filled, depth, width, panel);
-            if (scale != 1f) Scale<V>(panel, width * depth, scale);
+            for (int first = 0; first < count; first += width)
+                Interleave<V>((float*)Source + (first * Stride), Stride, Math.Min(width, count - first), depth, width, panels + ((long)first * depth));
         }
+        else
+        {
+            // All panels but the last may read a little beyond themselves, since the next one lies there.
+            int whole = (count - 1) / width;
+            for (int panel = 0; panel < whole; panel += PanelsAtOnce)
+                CopyRows<V>((float*)Source + (panel * width), Stride, Math.Min(PanelsAtOnce, whole - panel), depth, width, panels + ((long)panel * width * depth));
+            int last = whole * width;
+            CopyLastRows<V>((float*)Source + last, Stride, count - last, depth, width, panels + ((long)last * depth));
+        }
+
+        if (scale != 1f) Scale<V>(panels, (count + width - 1) / width * width * depth, scale);
     }
 
     /// <summary>Transposes blocks of V.Width x V.Width.</summary>
@@ -64,8 +74,30 @@ internal readonly unsafe record struct MatMulOperand(Pointer Source, long Stride
         }
     }
 
+    /// <summary>Several panels side by side, so that memory is read in long runs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void CopyRows<V>(float* source, long stride, int filled, int depth, int width, float* panel)
+    private static void CopyRows<V>(float* source, long stride, int panelCount, int depth, int width, float* panels)
+        where V : unmanaged, ISimd<V>
+    {
+        long panelLength = (long)width * depth;
+        for (int k = 0; k < depth; k++, source += stride, panels += width)
+        {
+            float* from = source, to = panels;
+            for (int panel = 0; panel < panelCount; panel++, from += width, to += panelLength)
+            {
+                for (int first = 0; first < width; first += V.Width)
+                {
+                    // What is stored beyond the panel's width is overwritten by its next step.
+                    int kept = width - first;
+                    if (kept >= V.Width || k < depth - 1) V.Store(V.Load(from + first), to + first);
+                    else V.StorePartial(V.LoadPartial(from + first, kept), to + first, kept);
+                }
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void CopyLastRows<V>(float* source, long stride, int filled, int depth, int width, float* panel)
         where V : unmanaged, ISimd<V>
     {
         for (int first = 0; first < width; first += V.Width)
