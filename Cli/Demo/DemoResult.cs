@@ -18,14 +18,15 @@ public sealed record FoundPicture(RgbImage Image, string Caption, float Score, b
 
 /// <summary>A picture with the captions that the model finds for it.</summary>
 /// <param name="Image">The query.</param>
-/// <param name="Texts">Best first.</param>
+/// <param name="Texts">Best first; the picture's own comes last when it is not among the best.</param>
 public sealed record PictureQuery(RgbImage Image, IReadOnlyList<FoundText> Texts);
 
 /// <summary>A caption that was found.</summary>
+/// <param name="Rank">From 1.</param>
 /// <param name="Text">The caption.</param>
 /// <param name="Score">Cosine.</param>
 /// <param name="IsRight">Whether it is the picture's own.</param>
-public sealed record FoundText(string Text, float Score, bool IsRight);
+public sealed record FoundText(int Rank, string Text, float Score, bool IsRight);
 
 /// <summary>Where the image tower looks.</summary>
 /// <param name="Caption">What is in the picture.</param>

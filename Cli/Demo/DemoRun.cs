@@ -16,6 +16,9 @@ public sealed class DemoRun(DemoOptions options, Device device, string folder)
 {
     private const int TextQueryCount = 6, PicturesPerText = 6, PictureQueryCount = 6, TextsPerPicture = 3, AttentionCount = 8;
 
+    /// <summary>Scenes are shown larger than the model sees them.</summary>
+    private const int ShownSize = 160;
+
     // The vocabulary of the scenes is small; this many captions hold all of it.
     private const int VocabularyCaptions = 4096, VocabularySize = 400;
 
@@ -66,11 +69,12 @@ public sealed class DemoRun(DemoOptions options, Device device, string folder)
 
     private static List<TextQuery> FindPictures(SceneDataset gallery, EmbeddedDataset pictures, string[] captions, float[] texts)
     {
+        SceneRenderer renderer = new(ShownSize);
         List<TextQuery> queries = [];
         foreach (int query in Spread(captions.Length, TextQueryCount))
         {
             IEnumerable<FoundPicture> found = Nearest(texts.AsSpan(query * pictures.Size, pictures.Size), pictures.ImageVectors, pictures.Size, PicturesPerText)
-                .Select(hit => new FoundPicture(gallery.Get(hit.Row).Image, captions[hit.Row], hit.Score, hit.Row == query));
+                .Select(hit => new FoundPicture(renderer.Render(gallery.SceneAt(hit.Row)), captions[hit.Row], hit.Score, hit.Row == query));
             queries.Add(new TextQuery(captions[query], [.. found]));
         }
 
@@ -79,13 +83,17 @@ public sealed class DemoRun(DemoOptions options, Device device, string folder)
 
     private static List<PictureQuery> FindTexts(SceneDataset gallery, EmbeddedDataset pictures, string[] captions, float[] texts)
     {
+        SceneRenderer renderer = new(ShownSize);
         List<PictureQuery> queries = [];
         foreach (int query in Spread(captions.Length, PictureQueryCount))
         {
             int shifted = (query + (captions.Length / (2 * PictureQueryCount))) % captions.Length;    // others than the text queries
-            IEnumerable<FoundText> found = Nearest(pictures.ImageVectors.AsSpan(shifted * pictures.Size, pictures.Size), texts, pictures.Size, TextsPerPicture)
-                .Select(hit => new FoundText(captions[hit.Row], hit.Score, hit.Row == shifted));
-            queries.Add(new PictureQuery(gallery.Get(shifted).Image, [.. found]));
+            FoundText[] ranked =
+            [
+                .. Nearest(pictures.ImageVectors.AsSpan(shifted * pictures.Size, pictures.Size), texts, pictures.Size, captions.Length)
+                    .Select((hit, place) => new FoundText(place + 1, captions[hit.Row], hit.Score, hit.Row == shifted)),
+            ];
+            queries.Add(new PictureQuery(renderer.Render(gallery.SceneAt(shifted)), [.. ranked.Where(text => text.Rank <= TextsPerPicture || text.IsRight)]));
         }
 
         return queries;
@@ -100,8 +108,7 @@ public sealed class DemoRun(DemoOptions options, Device device, string folder)
         int heads = attention.Shape[1], patches = attention.Shape[2], side = (int)Math.Sqrt(patches);
         float[] weights = attention.ToArray();
 
-        // Larger pictures of the same scenes, so that the map is drawn smoothly.
-        SceneRenderer renderer = new(192);
+        SceneRenderer renderer = new(ShownSize);
         List<AttentionPicture> result = [];
         for (int i = 0; i < rows.Length; i++)
         {

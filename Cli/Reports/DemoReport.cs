@@ -104,7 +104,7 @@ public static class DemoReport
         {
             html.Append(CultureInfo.InvariantCulture, $"<div class=\"query\"><figure>{Picture(query.Image, "query")}</figure><ol>");
             foreach (FoundText found in query.Texts)
-                html.Append(CultureInfo.InvariantCulture, $"<li{(found.IsRight ? " class=\"right\"" : string.Empty)}>{Text(found.Text)} <span>{found.Score:0.00}</span></li>");
+                html.Append(CultureInfo.InvariantCulture, $"<li value=\"{found.Rank}\"{(found.IsRight ? " class=\"right\"" : string.Empty)}>{Text(found.Text)} <span>{found.Score:0.00}</span></li>");
             html.Append("</ol></div>");
         }
 

@@ -4,7 +4,7 @@ namespace MiniVlp.Cli.Training;
 
 /// <summary>
 /// Measures how fast steps go, and turns a limit in minutes into a number of steps: the first steps, slowed down by compilation, are left
-/// out, the next few are measured; the plan is corrected until half of the time is over.
+/// out, the next few are measured; the plan is corrected until three quarters of the time are over.
 /// </summary>
 /// <param name="minutes">The limit; null when there is none.</param>
 public sealed class TrainingPace(double? minutes)
@@ -15,7 +15,7 @@ public sealed class TrainingPace(double? minutes)
     private const double PlannedShare = 0.97;
 
     /// <summary>Share of the limit after which the plan stands.</summary>
-    private const double OpenShare = 0.5;
+    private const double OpenShare = 0.75;
 
     private readonly Stopwatch _watch = Stopwatch.StartNew();
     private readonly Queue<double> _stepSeconds = new();
@@ -46,7 +46,7 @@ public sealed class TrainingPace(double? minutes)
     }
 
     /// <summary>
-    /// Steps that still fit into the limit, when it is time to plan: once the pace is known, and again now and then in the first half,
+    /// Steps that still fit into the limit, when it is time to plan: once the pace is known, and again now and then,
     /// because a machine is slow at first or shared. Null when the present plan stands.
     /// </summary>
     public int? PlanStepsLeft()
