@@ -33,6 +33,7 @@ internal sealed class TrainCommand : ToolCommand
     private readonly Option<int?> _steps = OptionRules.OptionalNumber("--steps", "Number of steps.", 1, int.MaxValue);
     private readonly Option<double?> _minutes = OptionRules.OptionalNumber("--minutes", "Time to train; the pace of the first steps decides how many fit.", 0.01, 1e6, "X");
     private readonly Option<int> _batch = OptionRules.Number("--batch", "Pairs per step.", 2, 1 << 20, 128);
+    private readonly Option<int?> _microBatch = OptionRules.OptionalNumber("--micro-batch", "Pairs that go through the model at once, to save memory; gradients stay those of the whole batch.", 1, 1 << 20);
     private readonly Option<float> _learningRate = OptionRules.Number("--lr", "Largest learning rate.", 0f, 10f, 1e-3f, "X");
     private readonly Option<float> _weightDecay = OptionRules.Number("--weight-decay", "Weight decay of matrices.", 0f, 10f, 0.1f, "X");
     private readonly Option<double> _warmup = OptionRules.Number("--warmup", "Share of the steps in which the learning rate rises.", 0.0, 1.0, 0.05, "X");
@@ -45,7 +46,7 @@ internal sealed class TrainCommand : ToolCommand
         : base("train", "Train a model; Ctrl+C saves and stops.", host)
     {
         _recipe.AcceptOnlyFromAmong("clip");
-        Option[] options = [_recipe, _data, _output, _model, _tokenizer, _vocabulary, _epochs, _steps, _minutes, _batch, _learningRate, _weightDecay, _warmup, _noAugmentation, _resume, _stopAfter, _saveEvery];
+        Option[] options = [_recipe, _data, _output, _model, _tokenizer, _vocabulary, _epochs, _steps, _minutes, _batch, _microBatch, _learningRate, _weightDecay, _warmup, _noAugmentation, _resume, _stopAfter, _saveEvery];
         foreach (Option option in options) Add(option);
         Add(_table.ImageColumn);
         Add(_table.CaptionColumn);
@@ -131,6 +132,7 @@ internal sealed class TrainCommand : ToolCommand
         return new ClipTrainingOptions
         {
             BatchSize = arguments.GetValue(_batch),
+            MicroBatchSize = arguments.GetValue(_microBatch),
             LearningRate = arguments.GetValue(_learningRate),
             WeightDecay = arguments.GetValue(_weightDecay),
             WarmupShare = arguments.GetValue(_warmup),

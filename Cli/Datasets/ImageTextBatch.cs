@@ -60,14 +60,26 @@ public sealed class ImageTextBatch
     public Span<float> Image(int index) => _pixels.AsSpan(index * PixelsPerImage, PixelsPerImage);
 
     /// <summary>The pictures on a device, [count, 3, size, size].</summary>
-    public Tensor Images(Device device) => Tensor.FromArray(Pixels, [Count, 3, ImageSize, ImageSize], device);
+    /// <param name="device">The device.</param>
+    /// <param name="part">Which samples; all when left out.</param>
+    public Tensor Images(Device device, Range? part = null)
+    {
+        (int start, int count) = (part ?? Range.All).GetOffsetAndLength(Count);
+        return Tensor.FromArray(Pixels.Slice(start * PixelsPerImage, count * PixelsPerImage), [count, 3, ImageSize, ImageSize], device);
+    }
 
     /// <summary><see cref="CaptionIds"/> on a device, [count].</summary>
     public IndexTensor Captions(Device device) => IndexTensor.FromArray(CaptionIds, [Count], device);
 
     /// <summary>The texts on a device, [count, length].</summary>
     /// <param name="device">The device.</param>
+    /// <param name="part">Which samples; all when left out.</param>
     /// <param name="masked">Whether padding is masked; a causal tower that reads the end token never sees it.</param>
-    public TextBatch Texts(Device device, bool masked)
-        => new(IndexTensor.FromArray(TokenIds, [Count, TextLength], device), masked ? IndexTensor.FromArray(Mask, [Count, TextLength], device) : null);
+    public TextBatch Texts(Device device, Range? part = null, bool masked = false)
+    {
+        (int start, int count) = (part ?? Range.All).GetOffsetAndLength(Count);
+        Shape shape = [count, TextLength];
+        IndexTensor ids = IndexTensor.FromArray(TokenIds.Slice(start * TextLength, shape.Length), shape, device);
+        return new TextBatch(ids, masked ? IndexTensor.FromArray(Mask.Slice(start * TextLength, shape.Length), shape, device) : null);
+    }
 }

@@ -145,28 +145,39 @@ public sealed class ClipTraining : IDisposable
     {
         // The loader goes on for ever, so there always is a next batch.
         if (!loader.TryNext(out ImageTextBatch? batch)) throw new InvalidOperationException("The data loader has ended.");
-        StepResult step = TrainStep(() =>
-        {
-            Tensor images = _model.EncodeImage(batch.Images(_parts.Device)), texts = _model.EncodeText(batch.Texts(_parts.Device, masked: false));
-            if (!batch.HasEqualCaptions) return _model.ContrastiveLoss(images, texts);
-
-            // Pictures with the same caption are no negatives of each other.
-            return images.SoftmaxContrastive(texts, _model.LogitScale.Value.Exp(), new ContrastiveOptions { Ids = batch.Captions(_parts.Device) });
-        });
+        StepResult step = Train(batch);
         loader.Return(batch);
         return step;
     }
 
-    private StepResult TrainStep(Func<Tensor> loss)
+    private StepResult Train(ImageTextBatch batch)
     {
         try
         {
-            return _trainer.TrainStep(loss);
+            int piece = _options.MicroBatchSize ?? batch.Count;
+            if (piece >= batch.Count) return _trainer.TrainStep(() => Loss(batch, EncodeImages(batch, Range.All), EncodeTexts(batch, Range.All)));
+            Range PartOf(int index) => (index * piece)..Math.Min(batch.Count, (index + 1) * piece);
+            return _trainer.TrainStep(new ContrastiveAccumulation(
+                (batch.Count + piece - 1) / piece,
+                index => (EncodeImages(batch, PartOf(index)), EncodeTexts(batch, PartOf(index))),
+                (images, texts) => Loss(batch, images, texts)));
         }
         catch (NotFiniteNumberException exception)
         {
             throw new ToolException($"The training has diverged at step {_trainer.Step + 1}: {exception.Message} Use a smaller --lr; --resume goes on from the last checkpoint.");
         }
+    }
+
+    private Tensor EncodeImages(ImageTextBatch batch, Range part) => _model.EncodeImage(batch.Images(_parts.Device, part));
+
+    private Tensor EncodeTexts(ImageTextBatch batch, Range part) => _model.EncodeText(batch.Texts(_parts.Device, part));
+
+    private Tensor Loss(ImageTextBatch batch, Tensor images, Tensor texts)
+    {
+        if (!batch.HasEqualCaptions) return _model.ContrastiveLoss(images, texts);
+
+        // Pictures with the same caption are no negatives of each other.
+        return images.SoftmaxContrastive(texts, _model.LogitScale.Value.Exp(), new ContrastiveOptions { Ids = batch.Captions(_parts.Device) });
     }
 
     private TrainingProgress Progress(TrainingMetrics latest, double smoothLoss, TrainingPace pace)

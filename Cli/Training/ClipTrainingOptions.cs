@@ -6,6 +6,12 @@ public sealed record ClipTrainingOptions
     /// <summary>Pairs per step.</summary>
     public int BatchSize { get; init; } = 128;
 
+    /// <summary>
+    /// Pairs that go through the model at once: a larger batch is encoded piece by piece, twice, with the same gradients up to rounding.
+    /// Null takes the whole batch.
+    /// </summary>
+    public int? MicroBatchSize { get; init; }
+
     /// <summary>Largest learning rate.</summary>
     public float LearningRate { get; init; } = 1e-3f;
 

@@ -32,6 +32,21 @@ public sealed class ModelCommandTests(TrainedModel trained) : IClassFixture<Trai
     }
 
     [Fact]
+    public void Retrieval_CountsAPictureWithTwoCaptionsOnce()
+    {
+        SceneDataset scenes = new(new SceneDatasetOptions { Count = 2, ImageSize = 32 });
+        for (int i = 0; i < 2; i++) File.WriteAllBytes(_folder[$"{i}.png"], PngWriter.Encode(scenes.Get(i).Image));
+        File.WriteAllText(_folder["pairs.csv"], "path,words\n0.png,one\n1.png,two\n0.png,three\n1.png,three\n");
+        JsonNode json = ToolRun.Of(
+            "eval", "retrieval", "--model", trained.Folder, "--data", _folder["pairs.csv"], "--image-column", "path", "--caption-column", "words", "--json").Succeeds().Json;
+        Assert.Equal((2, 3), Sizes(json["image_to_text"]!));
+        Assert.Equal((3, 2), Sizes(json["text_to_image"]!));
+        Assert.Equal(2 / 3.0, Number(json["image_to_text"]!["chance_r1"]), 9);
+
+        static (int Queries, int Gallery) Sizes(JsonNode recall) => (recall["queries"]!.GetValue<int>(), recall["gallery"]!.GetValue<int>());
+    }
+
+    [Fact]
     public void ZeroShot_ClassifiesScenesAndPictures()
     {
         JsonArray tasks = ToolRun.Of("eval", "zero-shot", "--model", trained.Folder, "--data", "scenes:validation:30", "--json").Succeeds().Json.AsArray();

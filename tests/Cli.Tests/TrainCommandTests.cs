@@ -41,6 +41,16 @@ public sealed class TrainCommandTests(TrainedModel trained) : IClassFixture<Trai
     }
 
     [Fact]
+    public void MicroBatches_GiveTheSameLosses()
+    {
+        ToolRun.Of(TrainedModel.Arguments(_folder["pieces"], "--steps", "6", "--micro-batch", "6")).Succeeds();
+        double[] whole = Losses(trained.Folder), pieces = Losses(_folder["pieces"]);
+        for (int i = 0; i < whole.Length; i++) Assert.Equal(whole[i], pieces[i], 1e-3);
+
+        static double[] Losses(string folder) => [.. LossColumn(folder).Skip(1).Select(loss => double.Parse(loss, CultureInfo.InvariantCulture))];
+    }
+
+    [Fact]
     public void Interrupt_SavesAndReturns130()
     {
         string folder = _folder["model"];
