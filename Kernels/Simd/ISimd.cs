@@ -39,10 +39,10 @@ public unsafe interface ISimd<TSelf> :
     /// <summary>a · b + c, rounded once where the machine can.</summary>
     static abstract TSelf FusedMultiplyAdd(TSelf a, TSelf b, TSelf c);
 
-    /// <summary>The smaller of each pair.</summary>
+    /// <summary>The smaller of each pair; <paramref name="b"/> where it is not a number.</summary>
     static abstract TSelf Min(TSelf a, TSelf b);
 
-    /// <summary>The larger of each pair.</summary>
+    /// <summary>The larger of each pair; <paramref name="b"/> where it is not a number.</summary>
     static abstract TSelf Max(TSelf a, TSelf b);
 
     /// <summary>Absolute values.</summary>

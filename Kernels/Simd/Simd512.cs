@@ -60,15 +60,7 @@ public readonly unsafe record struct Simd512(Vector512<float> Value) : ISimd<Sim
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd512 ScaleByPowerOf2(Simd512 a, Simd512 n)
-    {
-        // In two factors, so that results in the subnormal range and next to the largest number come out right.
-        Vector512<int> exponent = Vector512.ConvertToInt32Native(n.Value);
-        Vector512<int> half = exponent >> 1;
-        Vector512<float> first = ((half + Vector512.Create(127)) << 23).AsSingle();
-        Vector512<float> second = ((exponent - half + Vector512.Create(127)) << 23).AsSingle();
-        return new(a.Value * first * second);
-    }
+    public static Simd512 ScaleByPowerOf2(Simd512 a, Simd512 n) => new(Avx512F.Scale(a.Value, n.Value));
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

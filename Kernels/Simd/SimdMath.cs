@@ -13,7 +13,8 @@ public static class SimdMath
     public static V Exp<V>(V x)
         where V : unmanaged, ISimd<V>
     {
-        V clamped = V.Min(V.Max(x, V.Create(-104f)), V.Create(89f));
+        // With the constant in front, Min and Max hand a NaN on.
+        V clamped = V.Min(V.Create(89f), V.Max(V.Create(-104f), x));
         V n = V.Round(clamped * V.Create(1.44269504f));
         V r = V.FusedMultiplyAdd(n, V.Create(-0.693145752f), clamped);      // ln 2 in two parts: the first has few bits, n · it is exact
         r = V.FusedMultiplyAdd(n, V.Create(-1.42860677e-6f), r);
@@ -24,8 +25,7 @@ public static class SimdMath
         p = V.FusedMultiplyAdd(p, r, V.Create(0.5f));
         p = V.FusedMultiplyAdd(p, r, V.Create(1f));
         p = V.FusedMultiplyAdd(p, r, V.Create(1f));
-        V result = V.ScaleByPowerOf2(p, n);
-        return V.Select(V.Equal(x, x), result, x);
+        return V.ScaleByPowerOf2(p, n);
     }
 
     /// <summary>ln x = ln m + n ln 2 for x = m · 2ⁿ, m in [√½, √2), by a polynomial in m - 1; -∞ at 0, NaN below.</summary>
@@ -100,7 +100,7 @@ public static class SimdMath
     public static V Erf<V>(V x)
         where V : unmanaged, ISimd<V>
     {
-        V square = x * x, magnitude = V.Min(V.Abs(x), V.Create(4f));
+        V square = x * x, magnitude = V.Min(V.Create(4f), V.Abs(x));
         V p = V.Create(7.87587506e-5f);
         p = V.FusedMultiplyAdd(p, square, V.Create(-0.000801686429f));
         p = V.FusedMultiplyAdd(p, square, V.Create(0.00518908742f));
@@ -121,7 +121,6 @@ public static class SimdMath
         q = V.FusedMultiplyAdd(q, magnitude, V.Create(0.000321471026f)) - magnitude;
         V large = V.Create(1f) - Exp(q);
         large = V.Select(V.LessThan(x, V.Zero), -large, large);
-        V result = V.Select(V.LessThan(magnitude, V.Create(1f)), small, large);
-        return V.Select(V.Equal(x, x), result, x);
+        return V.Select(V.LessThan(magnitude, V.Create(1f)), small, large);
     }
 }
