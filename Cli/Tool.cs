@@ -36,7 +36,7 @@ public static class Tool
         }
         catch (Exception exception)
         {
-            error.WriteLine($"minivlp: {Describe(exception)}");
+            error.WriteLine($"minivlp: {OneLine(Describe(exception))}");
             return ExitCode.Failure;
         }
     }
@@ -80,9 +80,13 @@ public static class Tool
         while (exception is AggregateException or TypeInitializationException && exception.InnerException is { } inner) exception = inner;
         return exception is ToolException or IOException or UnauthorizedAccessException or InvalidDataException or ArgumentException
             || exception.GetType().Namespace?.StartsWith("MiniVlp", StringComparison.Ordinal) == true
-            ? exception.Message
+            ? WithoutParameter(exception)
             : $"{exception.GetType().Name}: {exception.Message}";
     }
 
-    private static string OneLine(string text) => text.ReplaceLineEndings(" ").Trim();
+    private static string WithoutParameter(Exception exception) => exception is ArgumentException { ParamName: { } name }
+        ? exception.Message.Replace($" (Parameter '{name}')", string.Empty, StringComparison.Ordinal)
+        : exception.Message;
+
+    private static string OneLine(string text) => string.Join(' ', text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
 }

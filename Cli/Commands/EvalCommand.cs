@@ -41,6 +41,8 @@ internal sealed class EvalCommand : Command
 
         public string[] Data(ParseResult arguments) => arguments.GetRequiredValue(_data);
 
+        public int? Limit(ParseResult arguments) => arguments.GetValue(_limit);
+
         public DualEncoderFolder LoadModel(ToolContext context)
         {
             DualEncoderFolder model = DualEncoderFolder.Load(context.Arguments.GetRequiredValue(_model), context.Device);
@@ -59,7 +61,7 @@ internal sealed class EvalCommand : Command
                 ImageRoot = arguments.GetValue(_table.ImageRoot),
             };
             IImageTextDataset dataset = DataArgument.Open(Data(arguments), model.ImageSize, SceneSplit.Validation, SceneCount, options);
-            if (arguments.GetValue(_limit) is { } limit && limit < dataset.Count) dataset = new FirstSamples(dataset, limit);
+            if (Limit(arguments) is { } limit && limit < dataset.Count) dataset = new FirstSamples(dataset, limit);
             return EncodingProgress.Run(context, dataset, report => EmbeddedDataset.Encode(model, dataset, arguments.GetValue(_batch), report, context.Cancellation));
         }
     }
@@ -112,10 +114,10 @@ internal sealed class EvalCommand : Command
             return ExitCode.Success;
         }
 
-        private static IReadOnlyList<ZeroShotResult> Scenes(ToolContext context, DualEncoderFolder model, string spec)
+        private IReadOnlyList<ZeroShotResult> Scenes(ToolContext context, DualEncoderFolder model, string spec)
         {
             SceneDataset data = (SceneDataset)DataArgument.Open([spec], model.ImageSize, SceneSplit.Validation, 1000);
-            return SceneZeroShot.Run(model, data.Options.World, data.Options.Split, data.Count, context.Cancellation);
+            return SceneZeroShot.Run(model, data.Options.World, data.Options.Split, Math.Min(data.Count, _inputs.Limit(context.Arguments) ?? data.Count), context.Cancellation);
         }
 
         private ZeroShotResult Pictures(ToolContext context, DualEncoderFolder model)

@@ -55,10 +55,11 @@ internal sealed class TokenizeCommand : ToolCommand
 
     private static void Print(ToolContext context, TextTokenizer tokenizer, string text, int[] ids)
     {
-        Table table = new() { Border = TableBorder.Simple, Title = new TableTitle(Markup.Escape($"{text}  ({ids.Length} tokens)")) };
+        Table table = new() { Border = TableBorder.Simple };
         table.AddColumn(new TableColumn("token"));
         table.AddColumn(new TableColumn("id").RightAligned());
         foreach (int id in ids) table.AddRow(Markup.Escape(tokenizer.Piece(id)), id.ToString(CultureInfo.InvariantCulture));
+        context.Output.WriteLine($"{text}  ({ids.Length} tokens)");
         context.Console.Write(table);
     }
 

@@ -41,6 +41,8 @@ public sealed class ToolContext : IDisposable
 
     public int Seed => Arguments.GetValue(_host.Options.Seed);
 
+    public Option<int> SeedOption => _host.Options.Seed;
+
     private int Threads => Arguments.GetValue(_host.Options.Threads);
 
     /// <summary>Threads to compute with, one per processor when not told.</summary>

@@ -38,7 +38,7 @@ internal sealed class TrainCommand : ToolCommand
     private readonly Option<float> _weightDecay = OptionRules.Number("--weight-decay", "Weight decay of matrices.", 0f, 10f, 0.1f, "X");
     private readonly Option<double> _warmup = OptionRules.Number("--warmup", "Share of the steps in which the learning rate rises.", 0.0, 1.0, 0.05, "X");
     private readonly Option<bool> _noAugmentation = new("--no-augmentation") { Description = "Show pictures as they are; scenes always are." };
-    private readonly Option<bool> _resume = new("--resume") { Description = "Go on from the checkpoint in --out." };
+    private readonly Option<bool> _resume = new("--resume") { Description = "Go on from the checkpoint in --out, with its options where none are given." };
     private readonly Option<int?> _stopAfter = OptionRules.OptionalNumber("--stop-after", "Save and stop after so many steps of this run, to be resumed later.", 1, int.MaxValue);
     private readonly Option<double> _saveEvery = OptionRules.Number("--save-every", "Minutes between two checkpoints.", 0.01, 1e6, 2.0, "X");
 
@@ -64,9 +64,11 @@ internal sealed class TrainCommand : ToolCommand
         bool resume = context.Arguments.GetValue(_resume);
         if (resume && !Directory.Exists(folder)) throw new ToolException($"--resume: {folder}: there is no such folder.");
         if (!resume && File.Exists(Path.Combine(ClipTraining.CheckpointFolder(folder), "trainer.json"))) throw new ToolException($"--out {folder}: there is a training in this folder; use --resume to go on, or another folder.");
+        JsonObject? saved = resume ? ClipTraining.ReadState(folder) : null;
         IImageTextDataset dataset = OpenData(context, folder, resume);
         using DualEncoderFolder parts = resume ? DualEncoderFolder.Load(folder, context.Device) : CreateModel(context, dataset);
-        ClipTrainingOptions options = ReadOptions(context, resume);
+        foreach (string warning in parts.Model.Warnings) context.Warn(warning);
+        ClipTrainingOptions options = ReadOptions(context, saved);
         using ClipTraining training = new(parts, dataset, options, folder);
         if (resume) training.Resume();
         context.Console.Profile.Out.Writer.WriteLine(string.Create(CultureInfo.InvariantCulture,
@@ -92,7 +94,8 @@ internal sealed class TrainCommand : ToolCommand
         }
 
         string end = summary.IsComplete ? "done" : "stopped; --resume goes on from here";
-        context.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{folder}: {summary.Steps} steps, loss {summary.Loss:0.000}, {TrainingDisplay.Duration(TimeSpan.FromSeconds(summary.Seconds))}, {end}"));
+        string loss = double.IsNaN(summary.Loss) ? string.Empty : string.Create(CultureInfo.InvariantCulture, $", loss {summary.Loss:0.000}");
+        context.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{folder}: {summary.Steps} steps{loss}, {TrainingDisplay.Duration(TimeSpan.FromSeconds(summary.Seconds))}, {end}"));
     }
 
     private IImageTextDataset OpenData(ToolContext context, string folder, bool resume)
@@ -122,27 +125,35 @@ internal sealed class TrainCommand : ToolCommand
         return NewModel.Create(ModelPresets.Find(model), text, context.Device, context.Seed);
     }
 
-    private ClipTrainingOptions ReadOptions(ToolContext context, bool resume)
+    /// <summary>What was typed; then, when a training goes on, what it was started with; then the defaults.</summary>
+    private static T Pick<T>(ParseResult arguments, Option<T> option, JsonObject? saved, string field)
+        => !IsGiven(arguments, option) && saved?[field] is JsonValue value && value.TryGetValue(out T? found) ? found : arguments.GetValue(option)!;
+
+    private static bool IsGiven(ParseResult arguments, Option option) => arguments.GetResult(option) is { Implicit: false };
+
+    private ClipTrainingOptions ReadOptions(ToolContext context, JsonObject? saved)
     {
         ParseResult arguments = context.Arguments;
         double? epochs = arguments.GetValue(_epochs);
         int? steps = arguments.GetValue(_steps);
         double? minutes = arguments.GetValue(_minutes);
-        if (!resume && epochs is null && steps is null && minutes is null) epochs = DefaultEpochs;
+        if (saved is null && epochs is null && steps is null && minutes is null) epochs = DefaultEpochs;
         return new ClipTrainingOptions
         {
-            BatchSize = arguments.GetValue(_batch),
-            MicroBatchSize = arguments.GetValue(_microBatch),
-            LearningRate = arguments.GetValue(_learningRate),
-            WeightDecay = arguments.GetValue(_weightDecay),
-            WarmupShare = arguments.GetValue(_warmup),
+            BatchSize = Pick(arguments, _batch, saved, "batch_size"),
+            MicroBatchSize = arguments.GetValue(_microBatch) ?? (saved?["micro_batch_size"] is JsonValue piece && piece.TryGetValue(out int size) ? size : null),
+            LearningRate = Pick(arguments, _learningRate, saved, "learning_rate"),
+            WeightDecay = Pick(arguments, _weightDecay, saved, "weight_decay"),
+            WarmupShare = Pick(arguments, _warmup, saved, "warmup_share"),
             Epochs = epochs,
             Steps = steps,
             Minutes = minutes,
             StopAfter = arguments.GetValue(_stopAfter),
             SaveEvery = TimeSpan.FromMinutes(arguments.GetValue(_saveEvery)),
-            Augment = !arguments.GetValue(_noAugmentation) && !arguments.GetRequiredValue(_data).Any(DataArgument.IsScenes),
-            Seed = context.Seed,
+            Augment = saved?["augment"] is JsonValue augment && augment.TryGetValue(out bool augmented) && !IsGiven(arguments, _noAugmentation)
+                ? augmented
+                : !arguments.GetValue(_noAugmentation) && !arguments.GetRequiredValue(_data).Any(DataArgument.IsScenes),
+            Seed = Pick(arguments, context.SeedOption, saved, "seed"),
         };
     }
 }

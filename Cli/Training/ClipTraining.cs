@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using MiniVlp.Autograd;
 using MiniVlp.Cli.Datasets;
@@ -62,6 +63,24 @@ public sealed class ClipTraining : IDisposable
     /// <summary>The folder of checkpoints inside a model folder.</summary>
     public static string CheckpointFolder(string folder) => Path.Combine(folder, "checkpoint");
 
+    /// <summary>What the checkpoint in a folder says about data and options, before anything else is loaded.</summary>
+    /// <exception cref="ToolException">There is no checkpoint, or its trainer.json is damaged.</exception>
+    public static JsonObject ReadState(string folder)
+    {
+        string path = Path.Combine(CheckpointFolder(folder), "trainer.json");
+        if (!File.Exists(path)) throw new ToolException($"--resume: {path}: there is no checkpoint to go on from.");
+        try
+        {
+            return JsonNode.Parse(File.ReadAllText(path), null, new JsonDocumentOptions { MaxDepth = 32 }) is JsonObject json && json["data"] is JsonObject data
+                ? data
+                : throw new ToolException($"{path}: expected an object with an object 'data'.");
+        }
+        catch (JsonException exception)
+        {
+            throw new ToolException($"{path}: not valid JSON: {exception.Message}");
+        }
+    }
+
     /// <summary>What was recorded so far.</summary>
     public IReadOnlyList<TrainingMetrics> History => _history.Rows;
 
@@ -76,7 +95,12 @@ public sealed class ClipTraining : IDisposable
         RequireSame(state, "seed", _options.Seed);
         _start = (Read<long>(state, "epoch"), Read<int>(state, "position"));
         _secondsBefore = Read<double>(state, "seconds");
-        _schedule.TotalSteps ??= state["total_steps"] is JsonValue steps ? steps.GetValue<int>() : null;
+        if (_schedule.TotalSteps is null && state["total_steps"] is not null) _schedule.TotalSteps = Read<int>(state, "total_steps");
+        if (_options.Minutes is null && _schedule.TotalSteps is null)
+            throw new ToolException($"{CheckpointFolder(_folder)}: the training was stopped before its length was known; give --steps, --epochs or --minutes.");
+
+        // A training that had come to its end is given more time: its old end must not stop it at once.
+        if (_options.Minutes is not null && _trainer.Step >= _schedule.TotalSteps) _schedule.TotalSteps = null;
         _history = MetricsHistory.Load(Path.Combine(_folder, "metrics.csv"), _trainer.Step);
     }
 
@@ -198,6 +222,11 @@ public sealed class ClipTraining : IDisposable
             ["samples"] = _dataset.Count,
             ["batch_size"] = _options.BatchSize,
             ["seed"] = _options.Seed,
+            ["micro_batch_size"] = _options.MicroBatchSize,
+            ["learning_rate"] = _options.LearningRate,
+            ["weight_decay"] = _options.WeightDecay,
+            ["warmup_share"] = _options.WarmupShare,
+            ["augment"] = _options.Augment,
             ["total_steps"] = _schedule.TotalSteps,
             ["seconds"] = _secondsBefore + pace.Seconds,
         });

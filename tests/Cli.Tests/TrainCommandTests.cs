@@ -51,6 +51,29 @@ public sealed class TrainCommandTests(TrainedModel trained) : IClassFixture<Trai
     }
 
     [Fact]
+    public void Resume_TakesTheOptionsOfTheStart()
+    {
+        string whole = _folder["whole"], parts = _folder["parts"];
+        string[] options = ["--lr", "3e-4", "--weight-decay", "0.3", "--warmup", "0.5", "--steps", "4"];
+        ToolRun.Of(TrainedModel.Arguments(whole, options)).Succeeds();
+        ToolRun.Of(TrainedModel.Arguments(parts, [.. options, "--stop-after", "2"])).Succeeds();
+        ToolRun.Of("train", "--data", TrainedModel.Data, "--out", parts, "--threads", "1", "--resume").Succeeds();
+        Assert.Equal(File.ReadAllBytes(Path.Combine(whole, "model.safetensors")), File.ReadAllBytes(Path.Combine(parts, "model.safetensors")));
+    }
+
+    [Fact]
+    public void Resume_NeedsACheckpointAndALength()
+    {
+        Directory.CreateDirectory(_folder["empty"]);
+        ToolRun.Of(TrainedModel.Arguments(_folder["empty"], "--resume")).Fails(ExitCode.Failure, "trainer.json", "no checkpoint");
+        string folder = _folder["model"];
+        ToolRun.Of(TrainedModel.Arguments(folder, "--minutes", "5", "--stop-after", "1")).Succeeds();
+        ToolRun.Of(TrainedModel.Arguments(folder, "--resume")).Fails(ExitCode.Failure, "--minutes");
+        ToolRun.Of(TrainedModel.Arguments(folder, "--resume", "--steps", "2")).Succeeds();
+        Assert.True(ToolRun.Of(TrainedModel.Arguments(folder, "--resume", "--minutes", "0.02")).Succeeds().Json["steps"]!.GetValue<int>() > 2);
+    }
+
+    [Fact]
     public void Interrupt_SavesAndReturns130()
     {
         string folder = _folder["model"];
