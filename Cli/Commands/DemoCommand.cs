@@ -89,6 +89,6 @@ internal sealed class DemoCommand : ToolCommand
         context.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{result.Training.Steps} steps, loss {result.Training.Loss:0.000}; {result.Elapsed.TotalSeconds:0} s in all"));
         context.Output.WriteLine($"report: {report}");
         context.Output.WriteLine($"try:    minivlp embed --model {folder} --data scenes:test:2000 --out {Path.Combine(folder, "index.safetensors")}");
-        context.Output.WriteLine($"        minivlp search --model {folder} --index {Path.Combine(folder, "index.safetensors")} \"a large red circle\"");
+        context.Output.WriteLine($"        minivlp search --model {folder} --index {Path.Combine(folder, "index.safetensors")} \"a red circle\"");
     }
 }

@@ -24,9 +24,9 @@ public sealed record DemoOptions
 
     public double? Minutes { get; init; } = 1.3;
 
-    public int BatchSize { get; init; } = 128;
+    public int BatchSize { get; init; } = 64;
 
-    public float LearningRate { get; init; } = 1.5e-3f;
+    public float LearningRate { get; init; } = 8e-4f;
 
     public int Seed { get; init; }
 }
