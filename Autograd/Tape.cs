@@ -25,6 +25,7 @@ public sealed class Tape : TensorScope
     private HashSet<Tensor>? _retained;
     private readonly Tape? _outer;
     private bool _ranBackward;
+    private bool _isClosed;
 
     private Tape()
     {
@@ -89,6 +90,7 @@ public sealed class Tape : TensorScope
     /// <param name="loss">A tensor computed on this tape; when it has more than one element, their sum is the loss.</param>
     /// <param name="seed">∂objective/∂loss, shaped as the loss; ones when null.</param>
     /// <exception cref="InvalidOperationException">The pass ran before, or no operand of the loss needs a gradient.</exception>
+    /// <exception cref="ObjectDisposedException">The tape was disposed.</exception>
     /// <exception cref="ShapeException">The seed is shaped otherwise.</exception>
     public void Backward(Tensor loss, Tensor? seed = null)
     {
@@ -99,6 +101,7 @@ public sealed class Tape : TensorScope
     /// <summary>The same with the seed as a buffer; a null buffer stands for ones.</summary>
     internal void Backward(Tensor loss, DeviceBuffer seed)
     {
+        ObjectDisposedException.ThrowIf(_isClosed, this);
         if (_ranBackward) throw new InvalidOperationException("Backward runs once per tape: its intermediate results are gone. Record a new one.");
         if (!loss.NeedsGradient) throw new InvalidOperationException("Backward: the loss does not depend on any tensor with NeedsGradient that was used while this tape was recording.");
         _ranBackward = true;
@@ -109,8 +112,9 @@ public sealed class Tape : TensorScope
         {
             GradientTarget target = loss.GradientTarget();
             IBackend backend = loss.Device.Backend;
-            if (seed.IsNull) backend.Fill(target.Buffer, 1f);
-            else backend.Copy(seed, target.Buffer);
+            if (!seed.IsNull) backend.PassGradient(seed, target);
+            else if (target.Accumulate) backend.Affine(target.Buffer, 1f, 1f, target with { Accumulate = false });
+            else backend.Fill(target.Buffer, 1f);
 
             for (int i = _functions.Count - 1; i >= 0; i--)
             {
@@ -134,6 +138,7 @@ public sealed class Tape : TensorScope
     /// <inheritdoc/>
     protected override void Closing()
     {
+        _isClosed = true;
         foreach (Function function in _functions) function.Release();
         _functions.Clear();
         (_spareLists ??= new()).Push(_functions);

@@ -87,23 +87,50 @@ public sealed unsafe partial class CpuBackend : IBackend
     /// <inheritdoc/>
     public void Return(DeviceBuffer buffer) => _pool.Return((CpuMemory)buffer.Memory!);
 
-    /// <inheritdoc/>
-    public void Upload(ReadOnlySpan<float> source, DeviceBuffer destination) => source.CopyTo(FloatSpan(destination));
+    // A tensor that nobody disposes is freed by the garbage collector, which does not see the pointers below: the memory is kept alive by name.
 
     /// <inheritdoc/>
-    public void Upload(ReadOnlySpan<int> source, DeviceBuffer destination) => source.CopyTo(new Span<int>(Ints(destination), destination.Length));
+    public void Upload(ReadOnlySpan<float> source, DeviceBuffer destination)
+    {
+        source.CopyTo(FloatSpan(destination));
+        GC.KeepAlive(destination.Memory);
+    }
 
     /// <inheritdoc/>
-    public void Download(DeviceBuffer source, Span<float> destination) => FloatSpan(source).CopyTo(destination);
+    public void Upload(ReadOnlySpan<int> source, DeviceBuffer destination)
+    {
+        source.CopyTo(new Span<int>(Ints(destination), destination.Length));
+        GC.KeepAlive(destination.Memory);
+    }
 
     /// <inheritdoc/>
-    public void Download(DeviceBuffer source, Span<int> destination) => new Span<int>(Ints(source), source.Length).CopyTo(destination);
+    public void Download(DeviceBuffer source, Span<float> destination)
+    {
+        FloatSpan(source).CopyTo(destination);
+        GC.KeepAlive(source.Memory);
+    }
 
     /// <inheritdoc/>
-    public void Copy(DeviceBuffer source, DeviceBuffer destination) => FloatSpan(source).CopyTo(FloatSpan(destination));
+    public void Download(DeviceBuffer source, Span<int> destination)
+    {
+        new Span<int>(Ints(source), source.Length).CopyTo(destination);
+        GC.KeepAlive(source.Memory);
+    }
 
     /// <inheritdoc/>
-    public void Fill(DeviceBuffer destination, float value) => FloatSpan(destination).Fill(value);
+    public void Copy(DeviceBuffer source, DeviceBuffer destination)
+    {
+        FloatSpan(source).CopyTo(FloatSpan(destination));
+        GC.KeepAlive(source.Memory);
+        GC.KeepAlive(destination.Memory);
+    }
+
+    /// <inheritdoc/>
+    public void Fill(DeviceBuffer destination, float value)
+    {
+        FloatSpan(destination).Fill(value);
+        GC.KeepAlive(destination.Memory);
+    }
 
     /// <summary>Stops the threads and frees the cached memory.</summary>
     public void Dispose()

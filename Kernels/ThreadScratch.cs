@@ -23,6 +23,8 @@ internal sealed unsafe class ThreadScratch
         if (scratch._length < length)
         {
             NativeMemory.AlignedFree(scratch._memory);
+            scratch._memory = null;
+            scratch._length = 0;
             scratch._memory = (float*)NativeMemory.AlignedAlloc((nuint)(length * sizeof(float)), 64);
             scratch._length = length;
         }

@@ -33,7 +33,7 @@ public sealed class IndexTensor : IDisposable
 
     /// <summary>The elements, for kernels.</summary>
     /// <exception cref="ObjectDisposedException">The memory was given back.</exception>
-    public DeviceBuffer Buffer => _buffer.IsNull ? throw new ObjectDisposedException(nameof(IndexTensor), $"The memory of this tensor {Shape} was given back.") : _buffer;
+    public DeviceBuffer Buffer => _buffer.IsNull || ViewOf is { _buffer.IsNull: true } ? throw new ObjectDisposedException(nameof(IndexTensor), $"The memory of this tensor {Shape} was given back.") : _buffer;
 
     /// <summary>A tensor with the given values.</summary>
     /// <exception cref="ShapeException">The number of values is not that of the shape.</exception>
@@ -58,7 +58,7 @@ public sealed class IndexTensor : IDisposable
     public IndexTensor Reshape(Shape shape)
     {
         if (shape.Length != Shape.Length) throw new ShapeException($"Reshape: {Shape} has {Shape.Length} elements, {shape} has {shape.Length}.");
-        return new IndexTensor(shape, Device, Buffer);
+        return new IndexTensor(shape, Device, Buffer) { ViewOf = ViewOf ?? this };
     }
 
     /// <summary>Copies the elements to the host.</summary>
@@ -75,6 +75,9 @@ public sealed class IndexTensor : IDisposable
         if (_ownsMemory && !_buffer.IsNull) Device.Backend.Return(_buffer);
         _buffer = default;
     }
+
+    /// <summary>The tensor whose memory this one looks at; null for one with memory of its own.</summary>
+    internal IndexTensor? ViewOf { get; private init; }
 
     /// <summary>Shape and device, without the elements.</summary>
     public override string ToString() => $"IndexTensor {Shape} on {Device}";

@@ -12,6 +12,7 @@ public sealed class Tensor : IDisposable
     private readonly bool _ownsMemory;
     private DeviceBuffer _buffer;
     private DeviceBuffer _gradient;
+    private Tensor? _gradientView;
     private bool _gradientIsWritten;
 
     internal Tensor(Shape shape, Device device, TensorScope? owner)
@@ -42,7 +43,7 @@ public sealed class Tensor : IDisposable
     {
         get
         {
-            if (_buffer.IsNull) ThrowReleased();
+            if (IsReleased) ThrowReleased();
             return _buffer;
         }
     }
@@ -53,8 +54,11 @@ public sealed class Tensor : IDisposable
     /// </summary>
     public bool NeedsGradient { get; set; }
 
-    /// <summary>Whether the memory was given back, by <see cref="Dispose"/>, by the scope, or by a backward pass that had used it.</summary>
-    public bool IsReleased => _buffer.IsNull;
+    /// <summary>
+    /// Whether the memory was given back, by <see cref="Dispose"/>, by the scope, or by a backward pass that had used it; a view has none any
+    /// more when the tensor that it looks at has not.
+    /// </summary>
+    public bool IsReleased => _buffer.IsNull || ViewOf is { IsReleased: true };
 
     /// <summary>∂loss/∂this after a backward pass, with the shape of this tensor; null before, or when it did not take part.</summary>
     public Tensor? Gradient
@@ -62,8 +66,8 @@ public sealed class Tensor : IDisposable
         get
         {
             if (!_gradientIsWritten) return null;
-            if (field is null || field._buffer != _gradient) field = new Tensor(Shape, Device, _gradient);
-            return field;
+            if (_gradientView is null || _gradientView._buffer != _gradient) _gradientView = new Tensor(Shape, Device, _gradient);
+            return _gradientView;
         }
     }
 
@@ -232,6 +236,8 @@ public sealed class Tensor : IDisposable
     internal void ReleaseGradient()
     {
         if (!_gradient.IsNull) Device.Backend.Return(_gradient);
+        if (_gradientView is not null) _gradientView._buffer = default;
+        _gradientView = null;
         _gradient = default;
         _gradientIsWritten = false;
     }

@@ -38,6 +38,7 @@ public class TensorScope : IDisposable
         ObjectDisposedException.ThrowIf(_disposed, this);
         HandOut(tensor);
         if (tensor is Tensor { ViewOf: { } source }) HandOut(source);
+        if (tensor is IndexTensor { ViewOf: { } indices }) HandOut(indices);
         return tensor;
     }
 

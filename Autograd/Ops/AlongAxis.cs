@@ -58,6 +58,7 @@ public static class AlongAxisOps
             RequireElements("ArgMaxLastAxis", x, -1);
             IndexTensor positions = new(x.Shape.Without(-1), x.Device);
             x.Device.Backend.MaxMiddle(x.Buffer, Layout(x.Shape, -1), default, positions.Buffer);
+            GC.KeepAlive(x);
             return positions;
         }
     }

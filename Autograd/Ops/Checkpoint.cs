@@ -56,7 +56,8 @@ public static class CheckpointOps
                 // The second tape adds to the very buffer that holds the gradient of x so far, as the first one would have done.
                 _x.MoveGradientTo(input);
                 tape.Backward(y, outputGradient);
-                input.MoveGradientTo(_x);
+                if (_x.HasGradient) _x.Device.Backend.PassGradient(input.GradientBuffer, _x.GradientTarget());
+                else input.MoveGradientTo(_x);
             }
             finally
             {

@@ -54,7 +54,7 @@ public static class MatMulOps
             _columns = right.Shape[transposeRight ? -2 : -1];
             Shape batch = BroadcastBatch(left.Shape, right.Shape);
             Output = Allocate(WithMatrix(batch, _rows, _columns), left.Device);
-            if (right.Shape.Length == _depth * _columns && !transposeLeft)
+            if (right.Shape.LengthBefore(-2) == 1 && !transposeLeft)
             {
                 // One right factor for all: the products are the rows of one.
                 _rows *= batch.Length;

@@ -160,6 +160,7 @@ public static class MovementOps
         {
             IndexTensor positions = new(ids.Shape.Without(-1), ids.Device);
             ids.Device.Backend.FirstIndexOf(ids.Buffer, ids.Shape[-1], value, positions.Buffer);
+            GC.KeepAlive(ids);
             return positions;
         }
 
@@ -169,6 +170,7 @@ public static class MovementOps
             if (ids.Shape[-1] == 0) throw new ShapeException($"ArgMaxLastAxis: the last axis of {ids.Shape} is empty.");
             IndexTensor positions = new(ids.Shape.Without(-1), ids.Device);
             ids.Device.Backend.ArgMaxIndex(ids.Buffer, ids.Shape[-1], positions.Buffer);
+            GC.KeepAlive(ids);
             return positions;
         }
     }

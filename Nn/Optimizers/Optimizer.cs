@@ -151,10 +151,18 @@ public abstract class Optimizer : IDisposable
 
     private Slot SlotOf(Parameter parameter)
     {
-        if (_slots.TryGetValue(parameter, out Slot? slot)) return slot;
-        slot = new Slot([.. StateNames.Select(_ => Tensor.CreatePersistent(parameter.Shape, parameter.Value.Device))], Tensor.CreatePersistent([], parameter.Value.Device));
-        _slots.Add(parameter, slot);
-        return slot;
+        Device device = parameter.Value.Device;
+        if (_slots.TryGetValue(parameter, out Slot? slot) && ReferenceEquals(slot.Device, device)) return slot;
+        Slot made = new([.. StateNames.Select(_ => Tensor.CreatePersistent(parameter.Shape, device))], Tensor.CreatePersistent([], device));
+        if (slot is not null)
+        {
+            // The parameter moved to another device, and its state follows.
+            for (int i = 0; i < StateNames.Count; i++) made.Tensors[i].CopyFrom(slot.Tensors[i].ToArray());
+            made.Step = slot.Step;
+            slot.Release();
+        }
+
+        return _slots[parameter] = made;
     }
 
     private void ReleaseState()
@@ -166,6 +174,8 @@ public abstract class Optimizer : IDisposable
     private sealed class Slot(Tensor[] tensors, Tensor stepTensor)
     {
         public Tensor[] Tensors => tensors;
+
+        public Device Device => stepTensor.Device;
 
         /// <summary>The number of steps as it is saved, brought up to date when it is asked for.</summary>
         public Tensor StepTensor

@@ -170,7 +170,7 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
 
         optimizer.LearningRate = options.Schedule.At(Step);
         double norm = optimizer.ClipByGlobalNorm(options.ClipNorm ?? double.PositiveInfinity);
-        if (!double.IsFinite(norm))
+        if (!double.IsFinite(norm) || !float.IsFinite(loss))
             throw new NotFiniteNumberException($"Step {Step + 1}: the loss is {loss} and the norm of the gradients {norm}. The parameters are those of step {Step}; a smaller learning rate or a longer warm-up may help.");
         optimizer.Step();
         AfterUpdate?.Invoke();

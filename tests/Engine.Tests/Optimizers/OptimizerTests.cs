@@ -35,6 +35,22 @@ public sealed class OptimizerTests
 
     [Theory]
     [MemberData(nameof(Kinds))]
+    public void State_follows_the_parameters_to_another_device(string kind)
+    {
+        Device device = TestDevices.Get(CpuBackend.WidestTier, 2), other = TestDevices.Get(CpuBackend.WidestTier, 1);
+        using ParameterBag stayed = Model(device), moved = Model(device);
+        using Optimizer first = Create(kind, stayed), second = Create(kind, moved);
+        Train(stayed, first, 0, 6);
+        Train(moved, second, 0, 3);
+        foreach ((_, Parameter parameter) in moved.NamedParameters()) parameter.Assign(parameter.Value.ToArray(), other);
+        Train(moved, second, 3, 6);
+        foreach ((string name, Parameter parameter) in stayed.NamedParameters())
+            Assert.Equal(parameter.Value.ToArray(), moved[name].Value.ToArray());
+        Assert.All(second.State, state => Assert.Same(other, state.Value.Device));
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
     public void Steps_are_the_same_bits_on_every_number_of_threads_and_close_on_every_tier(string kind)
     {
         float[] one = Result(CpuBackend.WidestTier, 1), two = Result(CpuBackend.WidestTier, 2), scalar = Result(SimdTier.Scalar, 2);
