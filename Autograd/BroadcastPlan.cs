@@ -15,19 +15,12 @@ internal readonly record struct BroadcastPlan(bool LeftIsFull, Broadcast Layout)
     /// <exception cref="ShapeException">Neither operand spreads over the other.</exception>
     public static BroadcastPlan Resolve(string operation, Tensor left, Tensor right)
     {
-        RequireSameDevice(operation, left, right);
+        SameDevice.Require(operation, left, right);
         if (left.Shape == right.Shape) return new BroadcastPlan(true, Broadcast.None(left.Shape.Length));
         if (TrySpread(right.Shape, left.Shape, out Broadcast layout)) return new BroadcastPlan(true, layout);
         if (TrySpread(left.Shape, right.Shape, out layout)) return new BroadcastPlan(false, layout);
         string hint = left.Shape.Length == right.Shape.Length ? " They have equally many elements: is a Reshape missing?" : string.Empty;
         throw new ShapeException($"{operation}: the left operand is {left.Shape} and the right operand is {right.Shape}; {Rule}.{hint}");
-    }
-
-    /// <exception cref="ArgumentException">The operands are on different devices.</exception>
-    public static void RequireSameDevice(string operation, Tensor left, Tensor right)
-    {
-        if (!ReferenceEquals(left.Device, right.Device))
-            throw new ArgumentException($"{operation}: all operands must be on one device, but one is on {left.Device} and one is on {right.Device}.");
     }
 
     /// <summary>Sees whether the axes that a small shape lacks (absent in front, or of size 1) stand side by side in the full one.</summary>

@@ -135,6 +135,7 @@ public sealed class Tensor : IDisposable
     public void CopyFrom(Tensor source)
     {
         RequireSameShape("CopyFrom", this, source);
+        if (!ReferenceEquals(Device, source.Device)) throw new ArgumentException($"CopyFrom: both tensors must be on one device, but they are on {Device} and {source.Device}.", nameof(source));
         Device.Backend.Copy(source.Buffer, Buffer);
     }
 

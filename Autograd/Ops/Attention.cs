@@ -70,6 +70,8 @@ public static class AttentionOps
             throw new ShapeException($"Attention: heads of query and key must be equally wide, but query {query.Shape} has {heads} heads of {headSize} and key {key.Shape} has {keyValueHeads} of {key.Shape[2] / keyValueHeads}.");
         if (options.KeyMask is { } mask && mask.Shape != [batch, keyLength])
             throw new ShapeException($"Attention: KeyMask must be [batch, keyLength] = [{batch}, {keyLength}], but it is {mask.Shape}.");
+        SameDevice.Require("Attention", query, key, value, options.Bias);
+        SameDevice.Require("Attention", query, options.KeyMask);
 
         (int biasBatchStride, int biasHeadStride) = CheckBias(options.Bias, batch, heads, queryLength, keyLength);
         float scale = options.Scale == 0f ? 1f / MathF.Sqrt(headSize) : options.Scale;

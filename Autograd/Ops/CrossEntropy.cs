@@ -26,6 +26,7 @@ public static class CrossEntropyOps
             IndexTensor labels, int ignoreIndex = -100, float labelSmoothing = 0f, Reduction reduction = Reduction.Mean, Tensor? classWeights = null)
         {
             int classes = CheckRows("CrossEntropy", logits, labels.Shape, nameof(labels), labelSmoothing, classWeights);
+            SameDevice.Require("CrossEntropy", logits, labels);
             CheckLabels(labels, classes, ignoreIndex);
             CrossEntropyShape shape = new(labels.Shape.Length, classes, ignoreIndex, labelSmoothing, reduction, SubtractEntropy: false);
             return Tape.Add(new CrossEntropyFunction(shape, logits, labels, null, classWeights), logits);
@@ -66,6 +67,8 @@ public static class CrossEntropyOps
         int classes = CheckRows(operation, logits, rowMask?.Shape ?? rows, nameof(rowMask), labelSmoothing, classWeights);
         if (softTargets.NeedsGradient)
             throw new ArgumentException($"{operation}: the soft targets are constants, but they need a gradient; pass targets.Detach() or compute them under Tape.NoGradient().", nameof(softTargets));
+        SameDevice.Require(operation, logits, softTargets);
+        SameDevice.Require(operation, logits, rowMask);
         CrossEntropyShape shape = new(rows.Length, classes, IgnoreIndex: 0, labelSmoothing, reduction, subtractEntropy);
         return Tape.Add(new CrossEntropyFunction(shape, logits, rowMask, softTargets, classWeights), logits);
     }
@@ -80,6 +83,7 @@ public static class CrossEntropyOps
             throw new ShapeException($"{operation}: classWeights must be [classes] = [{classes}], but it is {classWeights.Shape}.");
         if (classWeights is { NeedsGradient: true })
             throw new ArgumentException($"{operation}: the class weights are constants, but they need a gradient; pass classWeights.Detach().", nameof(classWeights));
+        SameDevice.Require(operation, logits, classWeights);
         return classes;
     }
 

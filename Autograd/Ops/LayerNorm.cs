@@ -61,7 +61,7 @@ public static class LayerNormOps
         if (x.Shape.Rank == 0) throw new ShapeException($"{operation}: x needs at least one axis, but it is a scalar.");
         if (vector is null) return;
         if (vector.Shape != [x.Shape[-1]]) throw new ShapeException($"{operation}: {name} must be [{x.Shape[-1]}], the last axis of x {x.Shape}, but it is {vector.Shape}.");
-        BroadcastPlan.RequireSameDevice(operation, x, vector);
+        SameDevice.Require(operation, x, vector);
     }
 
     private static int Rows(Tensor x) => x.Shape.LengthBefore(-1);

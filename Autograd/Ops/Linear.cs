@@ -21,6 +21,7 @@ public static class LinearOps
             Shape output = Check(x, weight, bias);
             if (residual is not null && residual.Shape != output)
                 throw new ShapeException($"Linear: the residual must have the shape of the result {output}, but it is {residual.Shape}.");
+            SameDevice.Require("Linear", x, residual);
             return Tape.Add(new LinearFunction(x, weight, bias, residual, output), x, weight, bias, residual);
         }
 
@@ -48,6 +49,7 @@ public static class LinearOps
 
         if (bias is not null && (bias.Shape.Rank != 1 || bias.Shape[0] != weight.Shape[0]))
             throw new ShapeException($"Linear: the bias must be [{weight.Shape[0]}] for the weight {weight.Shape}, but it is {bias.Shape}.");
+        SameDevice.Require("Linear", x, weight, bias);
         return x.Shape.With(-1, weight.Shape[0]);
     }
 

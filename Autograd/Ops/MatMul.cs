@@ -28,6 +28,7 @@ public static class MatMulOps
                     $"MatMul: the inner sizes must be equal, but left is {Describe(left.Shape, transposeLeft)} and right is {Describe(right.Shape, transposeRight)}.");
             }
 
+            SameDevice.Require("MatMul", left, right);
             return Tape.Add(new MatMulFunction(left, right, transposeLeft, transposeRight, scale), left, right);
         }
     }

@@ -58,6 +58,7 @@ public static class MovementOps
         public Tensor Prepend(Tensor token)
         {
             if (x.Shape.Rank != 3 || token.Shape.Length != x.Shape[2]) throw new ShapeException($"Prepend: x must be [batch, tokens, width] and token [width], found {x.Shape} and {token.Shape}.");
+            SameDevice.Require(nameof(Prepend), x, token);
             return Tape.Add(new PrependFunction(x, token), x, token);
         }
 
@@ -73,7 +74,7 @@ public static class MovementOps
         public Tensor TokenAt(IndexTensor positions)
         {
             if (x.Shape.Rank != 3 || positions.Shape.Length != x.Shape[0]) throw new ShapeException($"TokenAt: x must be [batch, tokens, width] and positions [batch], found {x.Shape} and {positions.Shape}.");
-            RequireIndices(positions, x.Shape[1], nameof(TokenAt));
+            RequireIndices(x, positions, x.Shape[1], nameof(TokenAt));
             return Tape.Add(new GatherFunction(x, positions, [x.Shape[0], x.Shape[2]], new RowGroups(1, x.Shape[1]), null), x);
         }
 
@@ -86,7 +87,7 @@ public static class MovementOps
         {
             if (x.Shape.Rank != 3 || positions.Shape.Rank != 2 || positions.Shape[0] != x.Shape[0])
                 throw new ShapeException($"GatherTokens: x must be [batch, tokens, width] and positions [batch, count], found {x.Shape} and {positions.Shape}.");
-            RequireIndices(positions, x.Shape[1], nameof(GatherTokens));
+            RequireIndices(x, positions, x.Shape[1], nameof(GatherTokens));
             return Tape.Add(new GatherFunction(x, positions, [x.Shape[0], positions.Shape[1], x.Shape[2]], new RowGroups(Math.Max(1, positions.Shape[1]), x.Shape[1]), null), x);
         }
 
@@ -100,7 +101,7 @@ public static class MovementOps
         public Tensor ScatterAddRows(IndexTensor ids, int rows)
         {
             if (x.Shape.Rank == 0 || x.Shape.Without(-1) != ids.Shape) throw new ShapeException($"ScatterAddRows: ids must have the shape of x without its last axis, found x {x.Shape} and ids {ids.Shape}.");
-            RequireIndices(ids, rows, nameof(ScatterAddRows));
+            RequireIndices(x, ids, rows, nameof(ScatterAddRows));
             return Tape.Add(new ScatterFunction(x, ids, rows), x);
         }
 
@@ -112,7 +113,7 @@ public static class MovementOps
         {
             if (x.Shape.Rank != 2) throw new ShapeException($"GatherRows: the table must be [rows, width], found {x.Shape}.");
             if (ids.Shape.Rank == Shape.MaxRank) throw new ShapeException($"GatherRows: ids {ids.Shape} have too many axes.");
-            RequireIndices(ids, x.Shape[0], nameof(GatherRows));
+            RequireIndices(x, ids, x.Shape[0], nameof(GatherRows));
             return Tape.Add(new GatherFunction(x, ids, [.. ids.Shape.ToArray(), x.Shape[1]], RowGroups.One, paddingIndex), x);
         }
 
@@ -149,6 +150,7 @@ public static class MovementOps
                 size += tensor.Shape[along];
             }
 
+            SameDevice.Require(nameof(Concatenate), tensors[0], tensors);
             return Tape.Add(new ConcatenateFunction(tensors, along, shape.With(along, size)), tensors);
         }
     }
@@ -181,8 +183,9 @@ public static class MovementOps
         if (start < 0 || count < 0 || start > size - count) throw new ShapeException($"{operation}: {start} .. {start} + {count} does not lie inside axis {axis} of {x.Shape}.");
     }
 
-    private static void RequireIndices(IndexTensor ids, int limit, string operation)
+    private static void RequireIndices(Tensor x, IndexTensor ids, int limit, string operation)
     {
+        SameDevice.Require(operation, x, ids);
         if (ids.Shape.Length == 0) return;
         (int smallest, int largest) = ids.Device.Backend.IndexRange(ids.Buffer);
         if (smallest < 0 || largest >= limit)

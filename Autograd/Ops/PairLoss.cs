@@ -47,6 +47,7 @@ public static class PairLossOps
         where TLoss : struct, IPairLoss
     {
         Tensor.RequireSameShape(operation, x, target);
+        SameDevice.Require(operation, x, target);
         return Tape.Add(new PairLossFunction<TLoss>(x, target, beta, reduction), x, target);
     }
 

@@ -24,6 +24,7 @@ public static class RopeOps
             int batch = x.Shape[0], tokens = x.Shape[1];
             if (positions.Shape != [batch, tokens] && positions.Shape != [tokens])
                 throw new ShapeException($"Rope: positions must be [{batch}, {tokens}] or [{tokens}] for x {x.Shape}, found {positions.Shape}.");
+            SameDevice.Require("Rope", x, positions);
             return Tape.Add(new RopeFunction(x, positions, heads, theta), x);
         }
     }

@@ -23,6 +23,7 @@ public static class SigmoidContrastiveOps
             if (image.Shape.Rank != 2) throw new ShapeException($"SigmoidContrastive: image and text must be [n, width], but they are {image.Shape}.");
             if (logitScale.Shape.Length != 1 || logitBias.Shape.Length != 1)
                 throw new ShapeException($"SigmoidContrastive: logitScale and logitBias must have one element each, but they are {logitScale.Shape} and {logitBias.Shape}.");
+            SameDevice.Require("SigmoidContrastive", image, text, logitScale, logitBias);
             return Tape.Add(new SigmoidContrastiveFunction(image, text, logitScale, logitBias), image, text, logitScale, logitBias);
         }
     }

@@ -75,6 +75,9 @@ public static class SoftmaxContrastiveOps
         Tensor.RequireSameShape("SoftmaxContrastive", image, text);
         if (image.Shape.Rank != 2) throw new ShapeException($"SoftmaxContrastive: image and text must be [n, width], but they are {image.Shape}.");
         if (logitScale.Shape.Length != 1) throw new ShapeException($"SoftmaxContrastive: logitScale must have one element, but it is {logitScale.Shape}.");
+        SameDevice.Require("SoftmaxContrastive", image, text, logitScale, options.TextQueue, options.ImageQueue, options.TextMomentum, options.ImageMomentum);
+        SameDevice.Require("SoftmaxContrastive", image, options.Ids);
+        SameDevice.Require("SoftmaxContrastive", image, options.QueueIds);
         int rows = image.Shape[0], width = image.Shape[1];
         CheckConstant(options.TextMomentum, nameof(options.TextMomentum), rows, width);
         CheckConstant(options.ImageMomentum, nameof(options.ImageMomentum), rows, width);
