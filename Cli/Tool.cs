@@ -36,7 +36,7 @@ public static class Tool
         }
         catch (Exception exception)
         {
-            error.WriteLine($"minivlp: {OneLine(Describe(exception))}");
+            error.WriteLine($"minivlp: {Describe(exception)}");
             return ExitCode.Failure;
         }
     }

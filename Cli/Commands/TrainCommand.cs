@@ -64,6 +64,7 @@ internal sealed class TrainCommand : ToolCommand
         bool resume = context.Arguments.GetValue(_resume);
         if (resume && !Directory.Exists(folder)) throw new ToolException($"--resume: {folder}: there is no such folder.");
         if (!resume && File.Exists(Path.Combine(ClipTraining.CheckpointFolder(folder), "trainer.json"))) throw new ToolException($"--out {folder}: there is a training in this folder; use --resume to go on, or another folder.");
+        if (!resume && File.Exists(Path.Combine(folder, "config.json"))) throw new ToolException($"--out {folder}: there is a model in this folder, which training would overwrite; name another folder.");
         JsonObject? saved = resume ? ClipTraining.ReadState(folder) : null;
         IImageTextDataset dataset = OpenData(context, folder, resume);
         using DualEncoderFolder parts = resume ? DualEncoderFolder.Load(folder, context.Device) : CreateModel(context, dataset);

@@ -43,7 +43,10 @@ public static class EmojiShards
         new("twemoji", "emoji-datasource-twitter", "twitter", "CC-BY-4.0"),
     ];
 
-    /// <summary>Reads the packages and writes the shards and an <c>ATTRIBUTION.txt</c>; the same packages give the same bytes.</summary>
+    /// <summary>
+    /// Reads the packages and writes the shards and an <c>ATTRIBUTION.txt</c>; the same packages give the same bytes. Shards of these names
+    /// that an earlier run with other options left in the folder are removed: a validation picture of now may be in them.
+    /// </summary>
     /// <param name="packages">Folder with both packages, or with the <c>node_modules</c> that npm put them into.</param>
     /// <param name="output">Folder for the shards; made when absent.</param>
     /// <param name="decoder">Decodes the PNG files.</param>
@@ -84,6 +87,7 @@ public static class EmojiShards
                 }
 
                 writer.Complete();
+                RemoveOlder(output, $"{split}-{by.Name}-", writer.Paths);
                 shards.AddRange(writer.Paths);
                 samples[split] = samples.GetValueOrDefault(split) + writer.Count;
             }
@@ -140,6 +144,19 @@ public static class EmojiShards
         }
 
         return kept.Count > 0 ? kept : throw new InvalidDataException($"{folders[0]}: no emoji has a picture in both packages.");
+    }
+
+    private static void RemoveOlder(string folder, string prefix, IReadOnlyList<string> written)
+    {
+        HashSet<string?> names = [.. written.Select(Path.GetFileName)];
+        foreach (string path in Directory.EnumerateFiles(folder, prefix + "??????.tar"))
+        {
+            string name = Path.GetFileName(path);
+            if (!names.Contains(name) && !name.AsSpan(prefix.Length, 6).ContainsAnyExceptInRange('0', '9'))
+            {
+                File.Delete(path);
+            }
+        }
     }
 
     private static string PicturePath(string folder, Vendor vendor, EmojiConcept concept)

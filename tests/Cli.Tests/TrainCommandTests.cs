@@ -98,6 +98,9 @@ public sealed class TrainCommandTests(TrainedModel trained) : IClassFixture<Trai
     {
         ToolRun.Of(TrainedModel.Arguments(trained.Folder)).Fails(ExitCode.Failure, "--resume");
         ToolRun.Of("train", "--data", TrainedModel.Data, "--out", trained.Folder, "--batch", "8", "--seed", "3", "--resume").Fails(ExitCode.Failure, "batch_size 16", "8");
+        Directory.CreateDirectory(_folder["foreign"]);
+        File.WriteAllText(Path.Combine(_folder["foreign"], "config.json"), "{}");
+        ToolRun.Of(TrainedModel.Arguments(_folder["foreign"])).Fails(ExitCode.Failure, "overwrite");
         ToolRun.Of("train", "--data", "scenes:train:4", "--model", "tiny", "--batch", "8", "--out", _folder["a"]).Fails(ExitCode.Failure, "--batch 8", "4 samples");
     }
 

@@ -69,7 +69,11 @@ public class EmojiShardsTests
         }
 
         byte[][] first = [.. report.Shards.Select(File.ReadAllBytes)];
+        folder.Write("out/train-noto-000099.tar", "left over from a run with other options");
+        folder.Write("out/train-noto-mine.tar", "somebody else's");
         EmojiShards.Build(folder.File("in"), folder.File("out"), new SkiaImageDecoder(), new EmojiOptions { ValidationShare = 0.4, SamplesPerShard = 7, SkinTones = true });
+        Assert.False(File.Exists(folder.File("out/train-noto-000099.tar")));
+        Assert.True(File.Exists(folder.File("out/train-noto-mine.tar")));
         Assert.Equal(first, report.Shards.Select(File.ReadAllBytes));
         Assert.Contains("CC-BY", File.ReadAllText(folder.File("out/ATTRIBUTION.txt")), StringComparison.Ordinal);
     }
