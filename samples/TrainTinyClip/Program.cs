@@ -13,7 +13,7 @@ using MiniVlp.Tensors;
 const int BatchSize = 64, Steps = 400, Size = 32;
 Device device = Device.Cpu;
 
-// Pictures of single objects with captions such as "a small red circle".
+// Pictures of single objects with captions such as "a red circle".
 SceneDataset scenes = new(new SceneDatasetOptions { World = SceneOptions.Demo.SingleObjects(), Count = 4096, ImageSize = Size });
 TextTokenizer tokenizer = TextTokenizer.FromVocabulary(TextTokenizer.BuildVocabulary(Enumerable.Range(0, 500).Select(scenes.GetCaption), 200));
 ImagePreprocessor preprocessor = ImagePreprocessor.Clip(Size);
@@ -56,7 +56,7 @@ foreach ((float[] pixels, int[] ids) in loader.Batches())
 // What the model has learned: the text that fits a new picture best.
 clip.Evaluate();
 SceneDataset unseen = new(scenes.Options with { Split = SceneSplit.Validation, Count = 5 });
-string[] texts = [.. SceneZeroShotTask.Color(scenes.Options.World).ClassNames.Select(color => $"a large {color} circle")];
+string[] texts = [.. SceneZeroShotTask.Color(scenes.Options.World).Prompts.SelectMany(prompts => prompts)];    // every colour with every shape
 using TensorScope scope = new();
 float[] known = clip.EncodeText(new TextBatch(IndexTensor.FromArray(tokenizer.EncodeBatch(texts, config.ContextLength).Ids, [texts.Length, config.ContextLength], device))).ToArray();
 for (int i = 0; i < unseen.Count; i++)
