@@ -16,10 +16,13 @@ internal sealed unsafe class CpuMemory : DeviceMemory
         CapacityBytes = capacityBytes;
         _allocation = (byte*)NativeMemory.AlignedAlloc((nuint)(capacityBytes + (2 * GuardBytes)), 64);
         Pointer = _allocation + GuardBytes;
+
+        // The collector sees a small object; without this, tensors that nobody disposes pile up before it takes the trouble.
+        GC.AddMemoryPressure(capacityBytes);
     }
 
     /// <summary>A tensor that nobody disposed: the memory goes back to the system instead of the pool.</summary>
-    ~CpuMemory() => NativeMemory.AlignedFree(_allocation);
+    ~CpuMemory() => Release();
 
     public byte* Pointer { get; }
 
@@ -37,7 +40,14 @@ internal sealed unsafe class CpuMemory : DeviceMemory
 
     public void Free()
     {
-        NativeMemory.AlignedFree(_allocation);
+        Release();
         GC.SuppressFinalize(this);
+    }
+
+    private void Release()
+    {
+        if (_allocation is null) return;                // the system had no memory to give
+        NativeMemory.AlignedFree(_allocation);
+        GC.RemoveMemoryPressure(CapacityBytes);
     }
 }

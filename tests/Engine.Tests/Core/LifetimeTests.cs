@@ -113,4 +113,18 @@ public sealed class LifetimeTests
         tape.Backward(left.MatMul(right).Sum());
         Assert.All(left.Gradient!.ToArray(), g => Assert.Equal(0f, g));
     }
+
+    [Fact]
+    public void Tensors_that_nobody_disposes_do_not_pile_up()
+    {
+        const int Count = 300, Length = 2_000_000;
+        long before = Environment.WorkingSet, most = 0;
+        for (int i = 0; i < Count; i++)
+        {
+            Tensor.Full([Length], i);
+            most = Math.Max(most, Environment.WorkingSet - before);
+        }
+
+        Assert.True(most < (long)Count * Length * sizeof(float) / 2, $"{most >> 20} MiB at most, of {((long)Count * Length * sizeof(float)) >> 20} in all");
+    }
 }
