@@ -33,7 +33,7 @@ public static class NewModel
         // 2 stands for configs written before the field was right, and would be read as "the largest id".
         if (config.EndTokenId == 2) throw new ToolException("The end token of the tokenizer has id 2, which a CLIP config cannot express; put another token in front of it.");
         Clip model = new(config);
-        ClipInitialization.Initialize(model, device, seed);
+        model.Initialize(device, seed);
         return new DualEncoderFolder(model, tokenizer, ImagePreprocessor.Clip(config.ImageSize), device);
     }
 }

@@ -15,11 +15,20 @@ public sealed class Mlp : Module
     /// <param name="activation">f.</param>
     /// <param name="firstName">Checkpoint name of the first layer.</param>
     /// <param name="secondName">Checkpoint name of the second layer.</param>
-    public Mlp(int width, int hiddenWidth, Activation activation, string firstName = "fc1", string secondName = "fc2")
+    /// <param name="firstInitializer">How the first matrix is filled; normal with deviation 0.02 when null.</param>
+    /// <param name="secondInitializer">How the second matrix is filled; normal with deviation 0.02 when null.</param>
+    public Mlp(
+        int width,
+        int hiddenWidth,
+        Activation activation,
+        string firstName = "fc1",
+        string secondName = "fc2",
+        Initializer? firstInitializer = null,
+        Initializer? secondInitializer = null)
     {
         _activation = activation;
-        _first = Add(firstName, new Linear(width, hiddenWidth));
-        _second = Add(secondName, new Linear(hiddenWidth, width));
+        _first = Add(firstName, new Linear(width, hiddenWidth, initializer: firstInitializer));
+        _second = Add(secondName, new Linear(hiddenWidth, width, initializer: secondInitializer));
     }
 
     /// <summary>x and y [..., width]; <paramref name="residual"/> is added to y in the same pass.</summary>

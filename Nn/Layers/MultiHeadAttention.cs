@@ -46,28 +46,30 @@ public sealed class MultiHeadAttention : Module
     /// <param name="names">Checkpoint names; q_proj, k_proj, v_proj, out_proj when null.</param>
     /// <param name="contextWidth">Size of the context's tokens when it differs from <paramref name="width"/>.</param>
     /// <param name="bias">False leaves the biases of query, key and value out.</param>
+    /// <param name="initializer">How the matrices of query, key and value are filled; normal with deviation 0.02 when null.</param>
+    /// <param name="outputInitializer">How the output matrix is filled; normal with deviation 0.02 when null.</param>
     /// <exception cref="ArgumentException">The width is not a multiple of the heads.</exception>
-    public MultiHeadAttention(int width, int heads, AttentionNames? names = null, int? contextWidth = null, bool bias = true)
+    public MultiHeadAttention(int width, int heads, AttentionNames? names = null, int? contextWidth = null, bool bias = true, Initializer? initializer = null, Initializer? outputInitializer = null)
     {
         if (heads < 1 || width % heads != 0) throw new ArgumentException($"MultiHeadAttention: the width {width} must be a multiple of the number of heads {heads}.", nameof(heads));
         names ??= AttentionNames.Projections;
         Heads = heads;
         if (ReferenceEquals(names, AttentionNames.Stacked))
         {
-            _stackedWeight = Add("in_proj_weight", [3 * width, width], Initializers.XavierUniform);
+            _stackedWeight = Add("in_proj_weight", [3 * width, width], initializer ?? Initializers.XavierUniform);
             _stackedBias = Add("in_proj_bias", [3 * width], Initializers.Zeros);
         }
         else
         {
             _projections =
             [
-                Add(names.Query, new Linear(width, width, bias)),
-                Add(names.Key, new Linear(contextWidth ?? width, width, bias)),
-                Add(names.Value, new Linear(contextWidth ?? width, width, bias)),
+                Add(names.Query, new Linear(width, width, bias, initializer)),
+                Add(names.Key, new Linear(contextWidth ?? width, width, bias, initializer)),
+                Add(names.Value, new Linear(contextWidth ?? width, width, bias, initializer)),
             ];
         }
 
-        _output = Add(names.Output, new Linear(width, width));
+        _output = Add(names.Output, new Linear(width, width, initializer: outputInitializer));
     }
 
     /// <summary>Number of heads.</summary>

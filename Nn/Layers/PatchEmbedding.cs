@@ -16,10 +16,11 @@ public sealed class PatchEmbedding : Module
     /// <param name="width">Size of the vectors.</param>
     /// <param name="channels">Colour channels.</param>
     /// <param name="bias">False leaves the bias out, as CLIP does.</param>
-    public PatchEmbedding(int patchSize, int width, int channels = 3, bool bias = true)
+    /// <param name="initializer">How the weight is filled; truncated normal with deviation 0.02 when null.</param>
+    public PatchEmbedding(int patchSize, int width, int channels = 3, bool bias = true, Initializer? initializer = null)
     {
         _patchSize = patchSize;
-        Weight = Add("weight", [width, channels, patchSize, patchSize], Initializers.TruncatedNormal(0.02f));
+        Weight = Add("weight", [width, channels, patchSize, patchSize], initializer ?? Initializers.TruncatedNormal(0.02f));
         Bias = bias ? Add("bias", [width], Initializers.Zeros) : null;
     }
 

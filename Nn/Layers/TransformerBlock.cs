@@ -63,6 +63,15 @@ public sealed record TransformerBlockOptions
     /// <summary>False leaves the biases of query, key and value out.</summary>
     public bool AttentionBias { get; init; } = true;
 
+    /// <summary>How the matrices of query, key and value are filled.</summary>
+    public Initializer AttentionInitializer { get; init; } = Initializers.Normal(0.02f);
+
+    /// <summary>How the first matrix of the MLP is filled.</summary>
+    public Initializer HiddenInitializer { get; init; } = Initializers.Normal(0.02f);
+
+    /// <summary>How the matrices are filled whose result is added to the tokens: the attention's output and the MLP's second.</summary>
+    public Initializer ResidualInitializer { get; init; } = Initializers.Normal(0.02f);
+
     /// <summary>Rate of dropout after the attention and after the MLP.</summary>
     public float DropoutRate { get; init; }
 
@@ -106,15 +115,18 @@ public sealed class TransformerBlock : Module
         TransformerBlockNames names = options.Names;
         _placement = options.NormPlacement;
         _norm1 = Add(names.Norm1, new LayerNorm(options.Width, options.NormEpsilon));
-        _attention = Add(string.Empty, new MultiHeadAttention(options.Width, options.Heads, names.Attention, bias: options.AttentionBias));
+        _attention = Add(string.Empty, new MultiHeadAttention(
+            options.Width, options.Heads, names.Attention, null, options.AttentionBias, options.AttentionInitializer, options.ResidualInitializer));
         if (options.ContextWidth is { } contextWidth)
         {
             _crossNorm = Add(options.CrossAttentionNorm, new LayerNorm(options.Width, options.NormEpsilon));
-            _crossAttention = Add(string.Empty, new MultiHeadAttention(options.Width, options.Heads, options.CrossAttentionNames, contextWidth, options.AttentionBias));
+            _crossAttention = Add(string.Empty, new MultiHeadAttention(
+                options.Width, options.Heads, options.CrossAttentionNames, contextWidth, options.AttentionBias, options.AttentionInitializer, options.ResidualInitializer));
         }
 
         _norm2 = Add(names.Norm2, new LayerNorm(options.Width, options.NormEpsilon));
-        _mlp = Add(string.Empty, new Mlp(options.Width, options.HiddenWidth, options.Activation, names.First, names.Second));
+        _mlp = Add(string.Empty, new Mlp(
+            options.Width, options.HiddenWidth, options.Activation, names.First, names.Second, options.HiddenInitializer, options.ResidualInitializer));
         _dropout = Add(string.Empty, new Dropout(options.DropoutRate));
         _dropPath = Add(string.Empty, new DropPath(options.DropPathRate));
         if (options.LayerScale is { } scale)

@@ -191,6 +191,21 @@ public sealed class FolderTests
         Assert.Equal(203_155_970, new Siglip(SiglipConfig.Base16).ParameterCount());
     }
 
+    [Theory]
+    [InlineData("vision_model.encoder.layers.0.self_attn.q_proj.weight", 192)]
+    [InlineData("vision_model.encoder.layers.2.mlp.fc2.weight", 2 * 6 * 192)]
+    [InlineData("text_model.encoder.layers.1.self_attn.out_proj.weight", 2 * 6 * 192)]
+    [InlineData("text_model.encoder.layers.0.mlp.fc1.weight", 2 * 192)]
+    [InlineData("vision_model.embeddings.patch_embedding.weight", 3 * 8 * 8)]
+    [InlineData("visual_projection.weight", 192)]
+    public void ANewClipHasDeviationsThatFollowItsSize(string name, int inverseVariance)
+    {
+        using Clip clip = new(ClipConfig.Small);
+        clip.Initialize(Device.Cpu, seed: 1);
+        float[] values = clip.NamedParameters().Single(named => named.Name == name).Parameter.Value.ToArray();
+        Assert.Equal(1, Math.Sqrt(inverseVariance * values.Average(value => (double)value * value)), 0.03);
+    }
+
     private static void AssertKnownFieldsAgree(JsonObject theirs, JsonObject ours, string path)
     {
         foreach ((string field, JsonNode? value) in ours)
