@@ -18,8 +18,7 @@ public static class StateDict
     /// <param name="device">Where the parameters are kept.</param>
     /// <param name="keyOf">Key in the file for the full name of a parameter; the name itself when null.</param>
     /// <param name="ignoresKey">Keys in the file that no parameter claims and that are no mistake, such as buffers and other heads; none when null.</param>
-    /// <exception cref="StateDictException">Keys are missing, unexpected or shaped otherwise; all are listed.</exception>
-    /// <exception cref="SafetensorsException">A tensor cannot be read as float32.</exception>
+    /// <exception cref="StateDictException">Keys are missing, unexpected, or of another shape or type; all are listed.</exception>
     public static void Load(Module module, SafetensorsFile file, Device device, Func<string, string>? keyOf = null, Predicate<string>? ignoresKey = null)
     {
         List<string> problems = [];
@@ -31,6 +30,7 @@ public static class StateDict
             claimed.Add(key);
             if (!file.Entries.TryGetValue(key, out TensorEntry? entry)) problems.Add($"missing    {key} {parameter.Shape}");
             else if (!SameShape(entry, parameter.Shape)) problems.Add($"mis-shaped {key}: the file has [{string.Join(", ", entry.Shape)}], the model {parameter.Shape}");
+            else if (!IsFloat(entry.Dtype)) problems.Add($"mis-typed  {key}: the file has {entry.Dtype}, the model floating-point numbers");
             else plan.Add((key, parameter));
         }
 
@@ -81,6 +81,8 @@ public static class StateDict
 
         writer.Complete();
     }
+
+    private static bool IsFloat(SafetensorsDtype dtype) => dtype is SafetensorsDtype.F32 or SafetensorsDtype.F16 or SafetensorsDtype.BF16 or SafetensorsDtype.F64;
 
     private static bool SameShape(TensorEntry entry, Shape shape)
     {

@@ -56,11 +56,11 @@ public static class RandomOps
         }
 
         /// <summary>A tensor of normally distributed numbers, drawn again while more than <paramref name="limit"/> deviations away from the mean.</summary>
-        /// <exception cref="ArgumentOutOfRangeException">The limit is not above 0.</exception>
+        /// <exception cref="ArgumentOutOfRangeException">The limit is below 0.01, where hardly a number would pass.</exception>
         public static Tensor RandomTruncatedNormal(
             Shape shape, float mean = 0f, float standardDeviation = 1f, float limit = 2f, Generator? generator = null, Device? device = null)
         {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(limit);
+            if (!(limit >= 0.01f)) throw new ArgumentOutOfRangeException(nameof(limit), limit, "RandomTruncatedNormal: the limit is at least 0.01 deviations.");
             Tensor y = Tensor.Zeros(shape, device);
             y.Device.Backend.RandomTruncatedNormal(y.Buffer, mean, standardDeviation, limit, Reserve(generator, 4L * shape.Length));
             return y;

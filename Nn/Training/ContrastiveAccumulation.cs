@@ -58,10 +58,14 @@ public sealed class ContrastiveAccumulation(int pieces, Func<int, (Tensor Images
             (Tensor image, Tensor text) = encode(i);
             int count = image.Shape[0];
 
-            // The inner product of vectors and their gradients has, as a loss, just these gradients.
-            Tensor objective = (image * allImages.Gradient!.Slice(row, count)).Sum() + (text * allTexts.Gradient!.Slice(row, count)).Sum();
-            tape.Backward(objective);
+            // The inner product of vectors and their gradients has, as a loss, just these gradients. Frozen towers have none to pass on.
+            Tensor? ofImages = Objective(image, allImages.Gradient), ofTexts = Objective(text, allTexts.Gradient);
+            Tensor? objective = ofImages is null || ofTexts is null ? ofImages ?? ofTexts : ofImages + ofTexts;
+            if (objective is not null) tape.Backward(objective);
             row += count;
+
+            Tensor? Objective(Tensor vectors, Tensor? gradient)
+                => gradient is null || !vectors.NeedsGradient ? null : (vectors * gradient.Slice(row, count)).Sum();
         }
 
         generator.Position = end;

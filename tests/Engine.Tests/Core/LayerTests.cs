@@ -1,6 +1,8 @@
 using MiniVlp.Autograd;
+using MiniVlp.Engine.Tests.Safetensors;
 using MiniVlp.Nn;
 using MiniVlp.Tensors;
+using MiniVlp.Tensors.Safetensors;
 using Xunit;
 
 namespace MiniVlp.Engine.Tests.Core;
@@ -21,6 +23,30 @@ public sealed class LayerTests
         Assert.Contains("encoder.layer.1.output.LayerNorm.bias", names);
         Assert.Equal(names.Length, names.Distinct().Count());
         Assert.Equal([8, 6], stack.NamedParameters().Single(named => named.Name == "encoder.layer.0.crossattention.self.key.weight").Parameter.Shape);
+    }
+
+    [Fact]
+    public void NothingIsLoadedFromAFileOfWhichOneTensorHoldsIntegers()
+    {
+        using TemporaryDirectory folder = new();
+        string path = Path.Combine(folder.Path, "layer.safetensors");
+        using (SafetensorsWriter writer = SafetensorsWriter.Create(path))
+        {
+            writer.Declare("weight", SafetensorsDtype.F32, [1, 2]);
+            writer.Declare("bias", SafetensorsDtype.I32, [1]);
+            writer.Write("weight", [5f, 6f]);
+            writer.Write("bias", [7]);
+            writer.Complete();
+        }
+
+        using Linear layer = new(2, 1);
+        layer.Initialize(Device.Cpu);
+        float[] before = layer.Weight.Value.ToArray();
+        using SafetensorsFile file = SafetensorsFile.Open(path);
+        string message = Assert.Throws<StateDictException>(() => StateDict.Load(layer, file, Device.Cpu)).Message;
+        Assert.Contains("mis-typed  bias", message, StringComparison.Ordinal);
+        Assert.Contains("I32", message, StringComparison.Ordinal);
+        Assert.Equal(before, layer.Weight.Value.ToArray());
     }
 
     [Fact]

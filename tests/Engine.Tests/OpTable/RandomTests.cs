@@ -37,6 +37,13 @@ public sealed class RandomTests
         Assert.Equal(0.25 * 0.7737, Variance(truncated), 0.01);
     }
 
+    [Theory]
+    [InlineData(0f)]
+    [InlineData(float.NaN)]
+    [InlineData(1e-30f)]
+    public void A_limit_that_no_number_passes_is_refused(float limit)
+        => Assert.Throws<ArgumentOutOfRangeException>(() => Tensor.RandomTruncatedNormal([2], limit: limit));
+
     [Fact]
     public void Every_draw_moves_the_generator_on()
     {
