@@ -29,12 +29,14 @@ internal sealed record ComparisonRow(string Name, int Rounds, Timing Ours, doubl
 
 /// <summary>
 /// Times the libraries in alternation inside one process: what else happens on the machine then hits all of them alike. Short runs are
-/// repeated until a measurement takes about two milliseconds.
+/// repeated until a measurement takes about two milliseconds. The threads of the others wait for more work by spinning, which would take
+/// processors from whoever comes next: so each turn begins with a pause and, where runs are short, an untimed run that wakes its own threads.
 /// </summary>
 internal sealed class Comparison(Device device, Options options, MachinePeak peak)
 {
     private const int LeastRounds = 7, MostRounds = 2000;
-    private const double LeastMilliseconds = 2;
+    private const int PauseMilliseconds = 20;
+    private const double LeastMilliseconds = 2, ShortMilliseconds = 100;
 
     public ComparisonRow Measure(Workload workload)
     {
@@ -42,10 +44,12 @@ internal sealed class Comparison(Device device, Options options, MachinePeak pea
         using PeerWorkload? torch = Torch.Prepare(workload.Name), onnx = Onnx.Prepare(workload.Name, options.Threads);
         List<double> oursTimes = [], torchTimes = [], onnxTimes = [];
         int repetitions = 1;
+        bool isShort = false;
         for (int i = 0; i < 3; i++)
         {
             double once = Time(ours.Run, 1);
             repetitions = Math.Max(1, (int)(LeastMilliseconds / once));
+            isShort = once < ShortMilliseconds;
             torch?.Run();
             onnx?.Run();
         }
@@ -53,9 +57,9 @@ internal sealed class Comparison(Device device, Options options, MachinePeak pea
         Stopwatch total = Stopwatch.StartNew();
         while (oursTimes.Count < LeastRounds || (total.Elapsed.TotalSeconds < options.Seconds && oursTimes.Count < MostRounds))
         {
-            if (torch is not null) torchTimes.Add(Time(torch.Run, repetitions));
-            oursTimes.Add(Time(ours.Run, repetitions));
-            if (onnx is not null) onnxTimes.Add(Time(onnx.Run, repetitions));
+            if (torch is not null) torchTimes.Add(Turn(torch.Run, repetitions, isShort));
+            oursTimes.Add(Turn(ours.Run, repetitions, isShort));
+            if (onnx is not null) onnxTimes.Add(Turn(onnx.Run, repetitions, isShort));
         }
 
         Timing timing = Timing.Of(workload, oursTimes);
@@ -66,6 +70,19 @@ internal sealed class Comparison(Device device, Options options, MachinePeak pea
             timing.ShareOf(peak),
             torch is null ? null : Timing.Of(workload, torchTimes),
             onnx is null ? null : Timing.Of(workload, onnxTimes));
+    }
+
+    private double Turn(Action run, int repetitions, bool isShort)
+    {
+        if (options.Threads > 1)
+        {
+            // Not asleep: the scheduler likes to put threads that a thread just out of sleep wakes on its own processor.
+            long pause = Stopwatch.GetTimestamp();
+            while (Stopwatch.GetElapsedTime(pause).TotalMilliseconds < PauseMilliseconds) Thread.SpinWait(100);
+            if (isShort) run();
+        }
+
+        return Time(run, repetitions);
     }
 
     private double Time(Action run, int repetitions)
