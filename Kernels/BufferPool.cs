@@ -30,11 +30,15 @@ internal sealed class BufferPool(bool checkGuards) : IDisposable
         lock (_lock)
         {
             if (_free.TryGetValue(capacity, out Stack<CpuMemory>? stack) && stack.TryPop(out memory)) CachedBytes -= capacity;
+        }
+
+        memory ??= Allocate(capacity);
+        lock (_lock)
+        {
             RentedCount++;
             RentedBytes += capacity;
         }
 
-        memory ??= new CpuMemory(capacity);
         memory.Length = length;
         memory.ElementType = elementType;
         memory.IsRented = true;
@@ -71,6 +75,29 @@ internal sealed class BufferPool(bool checkGuards) : IDisposable
     }
 
     public void Dispose() => Trim();
+
+    /// <summary>New memory; when the system has none, what is cached goes back to it and it is asked once more.</summary>
+    private CpuMemory Allocate(long capacity)
+    {
+        try
+        {
+            return new CpuMemory(capacity);
+        }
+        catch (OutOfMemoryException)
+        {
+            long cached = CachedBytes;
+            Trim();
+            try
+            {
+                return new CpuMemory(capacity);
+            }
+            catch (OutOfMemoryException exception)
+            {
+                throw new InsufficientMemoryException(
+                    $"{capacity >> 20} MiB were asked for; {RentedBytes >> 20} MiB are in use, and the {cached >> 20} MiB that were cached are given back.", exception);
+            }
+        }
+    }
 
     private static unsafe void Poison(CpuMemory memory)
     {

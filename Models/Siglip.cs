@@ -5,7 +5,7 @@ using MiniVlp.Tensors;
 
 namespace MiniVlp.Models;
 
-/// <summary>Sizes of one SigLIP; the named instance is the published one (arXiv:2303.15343).</summary>
+/// <summary>Sizes of one SigLIP; the named instances are the published ones (arXiv:2303.15343).</summary>
 public sealed record SiglipConfig
 {
     // In front of Base16, whose initializer reads it: statics are initialized in textual order.
@@ -37,6 +37,25 @@ public sealed record SiglipConfig
 
     /// <summary>SigLIP-B/16: 203 M parameters.</summary>
     public static SiglipConfig Base16 { get; } = new();
+
+    /// <summary>SigLIP-L/16 on images of 256 pixels: 652 M parameters.</summary>
+    public static SiglipConfig Large16 { get; } = new()
+    {
+        Vision = BaseTower with { Width = 1024, Layers = 24, Heads = 16, HiddenWidth = 4096 },
+        Text = BaseTower with { Width = 1024, Layers = 24, Heads = 16, HiddenWidth = 4096 },
+        ImageSize = 256,
+        ProjectionSize = 1024,
+    };
+
+    /// <summary>SigLIP-So400m/14, its shape optimised for compute (arXiv:2305.13035): 877 M parameters.</summary>
+    public static SiglipConfig So400m14 { get; } = new()
+    {
+        Vision = BaseTower with { Width = 1152, Layers = 27, Heads = 16, HiddenWidth = 4304 },
+        Text = BaseTower with { Width = 1152, Layers = 27, Heads = 16, HiddenWidth = 4304 },
+        PatchSize = 14,
+        ContextLength = 16,
+        ProjectionSize = 1152,
+    };
 
     /// <summary>Reads a <c>siglip</c> config.</summary>
     /// <exception cref="ModelFormatException">A field has a wrong type or value.</exception>

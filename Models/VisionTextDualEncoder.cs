@@ -12,6 +12,12 @@ namespace MiniVlp.Models;
 /// <param name="InitialLogitScale">Initial value of the logarithm of the logit scale.</param>
 public sealed record VisionTextDualEncoderConfig(VisionTransformerConfig Vision, BertConfig Text, int ProjectionSize = 512, float InitialLogitScale = 2.6592f)
 {
+    /// <summary>ViT-B/16 and BERT-Base, the pair of the smallest LiT: 197 M parameters.</summary>
+    public static VisionTextDualEncoderConfig VitB16BertBase { get; } = new(VisionTransformerConfig.Base16, BertConfig.Base, ProjectionSize: 768);
+
+    /// <summary>ViT-L/16 and BERT-Large: 642 M parameters.</summary>
+    public static VisionTextDualEncoderConfig VitL16BertLarge { get; } = new(VisionTransformerConfig.Large16, BertConfig.Large, ProjectionSize: 1024);
+
     /// <summary>Reads a <c>vision-text-dual-encoder</c> config.</summary>
     /// <exception cref="ModelFormatException">A field has a wrong type or value, or a tower is no ViT or no BERT.</exception>
     public static VisionTextDualEncoderConfig FromJson(ConfigJson json)

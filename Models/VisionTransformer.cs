@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using MiniVlp.Autograd;
 using MiniVlp.Nn;
@@ -222,19 +223,19 @@ public sealed class VisionTransformerClassifier : PretrainedModel
 
     /// <summary>Declares the parts.</summary>
     /// <param name="config">Sizes.</param>
-    /// <param name="classes">Number of classes.</param>
-    public VisionTransformerClassifier(VisionTransformerConfig config, int classes)
+    /// <param name="labels">Names of the classes.</param>
+    public VisionTransformerClassifier(VisionTransformerConfig config, IReadOnlyList<string> labels)
     {
-        ClassCount = classes;
+        Labels = labels;
         Backbone = Add("vit", new VisionTransformer(config, pooler: false));
-        _classifier = Add("classifier", new Linear(config.Width, classes));
+        _classifier = Add("classifier", new Linear(config.Width, labels.Count));
     }
 
     /// <summary>The vision transformer.</summary>
     public VisionTransformer Backbone { get; }
 
-    /// <summary>Number of classes.</summary>
-    public int ClassCount { get; }
+    /// <summary>Names of the classes, as <c>id2label</c> has them.</summary>
+    public IReadOnlyList<string> Labels { get; }
 
     /// <inheritdoc/>
     public override string Architecture => "ViTForImageClassification";
@@ -245,7 +246,10 @@ public sealed class VisionTransformerClassifier : PretrainedModel
     public static VisionTransformerClassifier FromPretrained(string folder, Device? device = null)
     {
         ConfigJson json = ConfigJson.Read(folder);
-        VisionTransformerClassifier model = new(VisionTransformerConfig.FromJson(json), json.Count("id2label") ?? json.Integer("num_labels", 2));
+        ConfigJson names = json.Object("id2label");
+        int classes = json.Count("id2label") ?? json.Integer("num_labels", 2);
+        string[] labels = [.. Enumerable.Range(0, classes).Select(i => names.Text(i.ToString(CultureInfo.InvariantCulture), $"LABEL_{i}"))];
+        VisionTransformerClassifier model = new(VisionTransformerConfig.FromJson(json), labels);
         model.LoadWeights(folder, device ?? Device.Cpu);
         return model;
     }
@@ -254,10 +258,10 @@ public sealed class VisionTransformerClassifier : PretrainedModel
     public override JsonObject ToConfigJson()
     {
         JsonObject config = Backbone.Config.ToJson(), labels = [], ids = [];
-        for (int i = 0; i < ClassCount; i++)
+        for (int i = 0; i < Labels.Count; i++)
         {
-            labels[$"{i}"] = $"LABEL_{i}";
-            ids[$"LABEL_{i}"] = i;
+            labels[i.ToString(CultureInfo.InvariantCulture)] = Labels[i];
+            ids[Labels[i]] = i;
         }
 
         config["id2label"] = labels;

@@ -59,8 +59,11 @@ internal sealed class DemoCommand : ToolCommand
     /// <summary>A demo is thrown away by the next one; anything else in the folder is not.</summary>
     private static void Prepare(string folder)
     {
-        if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any() && !File.Exists(Path.Combine(folder, "metrics.csv")))
+        string mark = Path.Combine(folder, ".minivlp-demo");
+        if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any() && !File.Exists(mark))
             throw new ToolException($"--out {folder}: the folder holds something else than a demo; name another.");
+        Directory.CreateDirectory(folder);
+        File.WriteAllText(mark, "The next 'minivlp demo' may overwrite this folder.\n");
         string events = Path.Combine(folder, "events");
         if (Directory.Exists(events)) Directory.Delete(events, recursive: true);
     }

@@ -9,6 +9,8 @@ namespace MiniVlp.Models.Tests;
 /// <summary>Model folders: what is written can be read, what is wrong is named.</summary>
 public sealed class FolderTests
 {
+    private static readonly string[] Thousand = [.. Enumerable.Range(0, 1000).Select(i => $"class {i}")];
+
     [Theory]
     [InlineData("vit_model")]
     [InlineData("vit_image_classification")]
@@ -184,11 +186,15 @@ public sealed class FolderTests
         Assert.Equal(149_620_737, new Clip(ClipConfig.VitB16).ParameterCount());
         Assert.Equal(109_482_240, new Bert(BertConfig.Base).ParameterCount());
         Assert.Equal(335_141_888, new Bert(BertConfig.Large).ParameterCount());
-        Assert.Equal(86_567_656, new VisionTransformerClassifier(VisionTransformerConfig.Base16, 1000).ParameterCount());
-        Assert.Equal(5_717_416, new VisionTransformerClassifier(VisionTransformerConfig.Tiny16, 1000).ParameterCount());
-        Assert.Equal(22_050_664, new VisionTransformerClassifier(VisionTransformerConfig.Small16, 1000).ParameterCount());
-        Assert.Equal(304_326_632, new VisionTransformerClassifier(VisionTransformerConfig.Large16, 1000).ParameterCount());
+        Assert.Equal(86_567_656, new VisionTransformerClassifier(VisionTransformerConfig.Base16, Thousand).ParameterCount());
+        Assert.Equal(5_717_416, new VisionTransformerClassifier(VisionTransformerConfig.Tiny16, Thousand).ParameterCount());
+        Assert.Equal(22_050_664, new VisionTransformerClassifier(VisionTransformerConfig.Small16, Thousand).ParameterCount());
+        Assert.Equal(304_326_632, new VisionTransformerClassifier(VisionTransformerConfig.Large16, Thousand).ParameterCount());
         Assert.Equal(203_155_970, new Siglip(SiglipConfig.Base16).ParameterCount());
+        Assert.Equal(652, new Siglip(SiglipConfig.Large16).ParameterCount() / 1_000_000);
+        Assert.Equal(877, new Siglip(SiglipConfig.So400m14).ParameterCount() / 1_000_000);
+        Assert.Equal(197, new VisionTextDualEncoder(VisionTextDualEncoderConfig.VitB16BertBase).ParameterCount() / 1_000_000);
+        Assert.Equal(642, new VisionTextDualEncoder(VisionTextDualEncoderConfig.VitL16BertLarge).ParameterCount() / 1_000_000);
     }
 
     [Theory]
@@ -204,6 +210,18 @@ public sealed class FolderTests
         clip.Initialize(Device.Cpu, seed: 1);
         float[] values = clip.NamedParameters().Single(named => named.Name == name).Parameter.Value.ToArray();
         Assert.Equal(1, Math.Sqrt(inverseVariance * values.Average(value => (double)value * value)), 0.03);
+    }
+
+    [Fact]
+    public void KeepsTheNamesOfTheClasses()
+    {
+        using TemporaryFolder folder = Goldens.Copy("vit_image_classification");
+        JsonObject config = JsonNode.Parse(File.ReadAllText(folder.File("config.json")))!.AsObject();
+        config["id2label"]!["3"] = "tench";
+        File.WriteAllText(folder.File("config.json"), config.ToJsonString());
+        using (VisionTransformerClassifier model = VisionTransformerClassifier.FromPretrained(folder.Path)) model.SavePretrained(folder.Path);
+        using VisionTransformerClassifier again = VisionTransformerClassifier.FromPretrained(folder.Path);
+        Assert.Equal(["LABEL_0", "LABEL_1", "LABEL_2", "tench", "LABEL_4"], again.Labels);
     }
 
     private static void AssertKnownFieldsAgree(JsonObject theirs, JsonObject ours, string path)
