@@ -15,7 +15,7 @@ public sealed record VisionTextDualEncoderConfig(VisionTransformerConfig Vision,
     /// <summary>ViT-B/16 and BERT-Base, the pair of the smallest LiT: 197 M parameters.</summary>
     public static VisionTextDualEncoderConfig VitB16BertBase { get; } = new(VisionTransformerConfig.Base16, BertConfig.Base, ProjectionSize: 768);
 
-    /// <summary>ViT-L/16 and BERT-Large: 642 M parameters.</summary>
+    /// <summary>ViT-L/16 and BERT-Large: 641 M parameters.</summary>
     public static VisionTextDualEncoderConfig VitL16BertLarge { get; } = new(VisionTransformerConfig.Large16, BertConfig.Large, ProjectionSize: 1024);
 
     /// <summary>Reads a <c>vision-text-dual-encoder</c> config.</summary>
