@@ -157,7 +157,7 @@ public sealed record ClipConfig
             Text = ClipTowerConfig.FromJson(text, defaults.Text),
             ProjectionSize = json.Integer("projection_dim", 512, maximum: 1 << 16),
             InitialLogitScale = json.Number("logit_scale_init_value", 2.6592f),
-            ImageSize = vision.Integer("image_size", 224),
+            ImageSize = vision.Integer("image_size", 224, maximum: 1 << 14),
             PatchSize = vision.Integer("patch_size", 32),
             Channels = vision.Integer("num_channels", 3, maximum: 64),
             VocabularySize = text.Integer("vocab_size", 49408),

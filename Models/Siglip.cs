@@ -67,7 +67,7 @@ public sealed record SiglipConfig
         {
             Vision = ClipTowerConfig.FromJson(vision, BaseTower),
             Text = textTower,
-            ImageSize = vision.Integer("image_size", 224),
+            ImageSize = vision.Integer("image_size", 224, maximum: 1 << 14),
             PatchSize = vision.Integer("patch_size", 16),
             Channels = vision.Integer("num_channels", 3, maximum: 64),
             VocabularySize = text.Integer("vocab_size", 32000),

@@ -72,7 +72,7 @@ public sealed record VisionTransformerConfig
     {
         VisionTransformerConfig config = new()
         {
-            ImageSize = json.Integer("image_size", 224),
+            ImageSize = json.Integer("image_size", 224, maximum: 1 << 14),
             PatchSize = json.Integer("patch_size", 16),
             Channels = json.Integer("num_channels", 3, maximum: 64),
             Width = json.Integer("hidden_size", 768, maximum: 1 << 16),
@@ -247,7 +247,7 @@ public sealed class VisionTransformerClassifier : PretrainedModel
     {
         ConfigJson json = ConfigJson.Read(folder);
         ConfigJson names = json.Object("id2label");
-        int classes = json.Count("id2label") ?? json.Integer("num_labels", 2);
+        int classes = json.Count("id2label") ?? json.Integer("num_labels", 2, maximum: 1 << 20);
         string[] labels = [.. Enumerable.Range(0, classes).Select(i => names.Text(i.ToString(CultureInfo.InvariantCulture), $"LABEL_{i}"))];
         VisionTransformerClassifier model = new(VisionTransformerConfig.FromJson(json), labels);
         model.LoadWeights(folder, device ?? Device.Cpu);

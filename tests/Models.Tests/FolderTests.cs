@@ -84,6 +84,7 @@ public sealed class FolderTests
     [InlineData("hidden_act", "\"snake\"", "snake")]
     [InlineData("layer_norm_eps", "true", "layer_norm_eps")]
     [InlineData("image_size", "19", "patch_size")]
+    [InlineData("image_size", "600000", "image_size")]
     [InlineData("qkv_bias", "1", "qkv_bias")]
     [InlineData("num_hidden_layers", "2000000", "num_hidden_layers")]
     public void NamesTheWrongFieldOfAConfig(string field, string value, string expected)
