@@ -6,15 +6,16 @@ namespace MiniVlp.Kernels;
 /// Keeps returned buffers by size class, last in first out, so that a steady training step asks the system for nothing and the next
 /// kernel finds its output still in the cache. Classes grow by at most one eighth, which bounds the waste.
 /// </summary>
+/// <param name="allocate">Takes memory of so many bytes from the device; throws <see cref="OutOfMemoryException"/> when there is none.</param>
 /// <param name="checkGuards">
 /// Test mode: fresh buffers hold NaN, so that a kernel that reads what it should have written is seen, and bytes around each buffer
 /// are checked when it comes back, so that a write out of bounds is seen.
 /// </param>
-internal sealed class BufferPool(bool checkGuards) : IDisposable
+internal sealed class BufferPool(Func<long, PooledMemory> allocate, bool checkGuards) : IDisposable
 {
     private const int StepsPerDoubling = 8;
     private readonly Lock _lock = new();
-    private readonly Dictionary<long, Stack<CpuMemory>> _free = [];
+    private readonly Dictionary<long, Stack<PooledMemory>> _free = [];
 
     public int RentedCount { get; private set; }
 
@@ -22,14 +23,14 @@ internal sealed class BufferPool(bool checkGuards) : IDisposable
 
     public long CachedBytes { get; private set; }
 
-    public CpuMemory Rent(int length, ElementType elementType)
+    public PooledMemory Rent(int length, ElementType elementType)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         long capacity = SizeClass((long)length * sizeof(float));
-        CpuMemory? memory = null;
+        PooledMemory? memory = null;
         lock (_lock)
         {
-            if (_free.TryGetValue(capacity, out Stack<CpuMemory>? stack) && stack.TryPop(out memory)) CachedBytes -= capacity;
+            if (_free.TryGetValue(capacity, out Stack<PooledMemory>? stack) && stack.TryPop(out memory)) CachedBytes -= capacity;
         }
 
         memory ??= Allocate(capacity);
@@ -42,11 +43,11 @@ internal sealed class BufferPool(bool checkGuards) : IDisposable
         memory.Length = length;
         memory.ElementType = elementType;
         memory.IsRented = true;
-        if (checkGuards) Poison(memory);
+        if (checkGuards) memory.Poison();
         return memory;
     }
 
-    public void Return(CpuMemory memory)
+    public void Return(PooledMemory memory)
     {
         lock (_lock)
         {
@@ -55,7 +56,7 @@ internal sealed class BufferPool(bool checkGuards) : IDisposable
             RentedCount--;
             RentedBytes -= memory.CapacityBytes;
             CachedBytes += memory.CapacityBytes;
-            if (!_free.TryGetValue(memory.CapacityBytes, out Stack<CpuMemory>? stack)) _free.Add(memory.CapacityBytes, stack = new());
+            if (!_free.TryGetValue(memory.CapacityBytes, out Stack<PooledMemory>? stack)) _free.Add(memory.CapacityBytes, stack = new());
             stack.Push(memory);
         }
 
@@ -68,8 +69,8 @@ internal sealed class BufferPool(bool checkGuards) : IDisposable
     {
         lock (_lock)
         {
-            foreach (Stack<CpuMemory> stack in _free.Values)
-                while (stack.TryPop(out CpuMemory? memory)) memory.Free();
+            foreach (Stack<PooledMemory> stack in _free.Values)
+                while (stack.TryPop(out PooledMemory? memory)) memory.Free();
             CachedBytes = 0;
         }
     }
@@ -77,11 +78,11 @@ internal sealed class BufferPool(bool checkGuards) : IDisposable
     public void Dispose() => Trim();
 
     /// <summary>New memory; when the system has none, what is cached goes back to it and it is asked once more.</summary>
-    private CpuMemory Allocate(long capacity)
+    private PooledMemory Allocate(long capacity)
     {
         try
         {
-            return new CpuMemory(capacity);
+            return allocate(capacity);
         }
         catch (OutOfMemoryException)
         {
@@ -89,7 +90,7 @@ internal sealed class BufferPool(bool checkGuards) : IDisposable
             Trim();
             try
             {
-                return new CpuMemory(capacity);
+                return allocate(capacity);
             }
             catch (OutOfMemoryException exception)
             {
@@ -97,12 +98,6 @@ internal sealed class BufferPool(bool checkGuards) : IDisposable
                     $"{capacity >> 20} MiB were asked for; {RentedBytes >> 20} MiB are in use, and the {cached >> 20} MiB that were cached are given back.", exception);
             }
         }
-    }
-
-    private static unsafe void Poison(CpuMemory memory)
-    {
-        new Span<float>(memory.Pointer, memory.Length).Fill(float.NaN);
-        memory.WriteGuards();
     }
 
     private static long SizeClass(long bytes)

@@ -43,7 +43,7 @@ public sealed unsafe partial class CpuBackend : IBackend
         ArgumentOutOfRangeException.ThrowIfNegative(threads);
         Tier = tier ?? WidestTier;
         if (Tier > WidestTier) throw new PlatformNotSupportedException($"This machine has no {Tier} instructions; its widest tier is {WidestTier}.");
-        _pool = new BufferPool(checkGuards);
+        _pool = new BufferPool(bytes => new CpuMemory(bytes), checkGuards);
         _workers = new WorkerPool(threads == 0 ? Environment.ProcessorCount : threads);
     }
 
@@ -85,7 +85,7 @@ public sealed unsafe partial class CpuBackend : IBackend
     public DeviceBuffer Rent(int length, ElementType elementType = ElementType.Float32) => new(_pool.Rent(length, elementType), 0, length);
 
     /// <inheritdoc/>
-    public void Return(DeviceBuffer buffer) => _pool.Return((CpuMemory)buffer.Memory!);
+    public void Return(DeviceBuffer buffer) => _pool.Return((PooledMemory)buffer.Memory!);
 
     // A tensor that nobody disposes is freed by the garbage collector, which does not see the pointers below: the memory is kept alive by name.
 

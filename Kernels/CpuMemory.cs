@@ -3,17 +3,13 @@ using System.Runtime.InteropServices;
 namespace MiniVlp.Kernels;
 
 /// <summary>Native memory of the CPU backend, 64-byte aligned so that a 512-bit load never crosses a cache line.</summary>
-internal sealed unsafe class CpuMemory : DeviceMemory
+internal sealed unsafe class CpuMemory : PooledMemory
 {
-    /// <summary>Bytes in front of and behind the data that <see cref="BufferPool"/> fills and checks when guards are on.</summary>
-    public const int GuardBytes = 64;
-
-    private const byte GuardPattern = 0xA5;
     private readonly byte* _allocation;
 
     public CpuMemory(long capacityBytes)
+        : base(capacityBytes)
     {
-        CapacityBytes = capacityBytes;
         _allocation = (byte*)NativeMemory.AlignedAlloc((nuint)(capacityBytes + (2 * GuardBytes)), 64);
         Pointer = _allocation + GuardBytes;
 
@@ -26,19 +22,18 @@ internal sealed unsafe class CpuMemory : DeviceMemory
 
     public byte* Pointer { get; }
 
-    public long CapacityBytes { get; }
-
-    public void WriteGuards()
+    public override void Poison()
     {
+        new Span<float>(Pointer, Length).Fill(float.NaN);
         new Span<byte>(_allocation, GuardBytes).Fill(GuardPattern);
         new Span<byte>(Pointer + ((long)Length * sizeof(float)), GuardBytes).Fill(GuardPattern);
     }
 
-    public bool GuardsAreIntact()
+    public override bool GuardsAreIntact()
         => !new Span<byte>(_allocation, GuardBytes).ContainsAnyExcept(GuardPattern)
         && !new Span<byte>(Pointer + ((long)Length * sizeof(float)), GuardBytes).ContainsAnyExcept(GuardPattern);
 
-    public void Free()
+    public override void Free()
     {
         Release();
         GC.SuppressFinalize(this);

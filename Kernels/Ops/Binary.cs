@@ -15,23 +15,23 @@ public interface IBinaryOp
     /// <summary>∂f/∂right, given the arguments and y = f(left, right).</summary>
     static abstract float RightDerivative(float left, float right, float y);
 
-    /// <summary>Whether the vector methods are there.</summary>
+    /// <summary>Whether the vector methods are there; without them they give NaN and nobody calls them (kernels may not throw).</summary>
     static virtual bool IsVectorized => false;
 
     /// <summary>y = f(left, right), a vector at a time.</summary>
     static virtual V Forward<V>(V left, V right)
         where V : unmanaged, ISimd<V>
-        => throw new NotSupportedException("This operation has no vector form.");
+        => V.Create(float.NaN);
 
     /// <summary>∂f/∂left, a vector at a time.</summary>
     static virtual V LeftDerivative<V>(V left, V right, V y)
         where V : unmanaged, ISimd<V>
-        => throw new NotSupportedException("This operation has no vector form.");
+        => V.Create(float.NaN);
 
     /// <summary>∂f/∂right, a vector at a time.</summary>
     static virtual V RightDerivative<V>(V left, V right, V y)
         where V : unmanaged, ISimd<V>
-        => throw new NotSupportedException("This operation has no vector form.");
+        => V.Create(float.NaN);
 }
 
 public partial interface IBackend

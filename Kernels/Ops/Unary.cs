@@ -14,18 +14,18 @@ public interface IUnaryOp
     /// <summary>f′(x), given both x and y = f(x).</summary>
     static abstract float Derivative(float x, float y);
 
-    /// <summary>Whether the vector methods are there.</summary>
+    /// <summary>Whether the vector methods are there; without them they give NaN and nobody calls them (kernels may not throw).</summary>
     static virtual bool IsVectorized => false;
 
     /// <summary>y = f(x), a vector at a time.</summary>
     static virtual V Forward<V>(V x)
         where V : unmanaged, ISimd<V>
-        => throw new NotSupportedException("This operation has no vector form.");
+        => V.Create(float.NaN);
 
     /// <summary>f′(x), a vector at a time.</summary>
     static virtual V Derivative<V>(V x, V y)
         where V : unmanaged, ISimd<V>
-        => throw new NotSupportedException("This operation has no vector form.");
+        => V.Create(float.NaN);
 }
 
 public partial interface IBackend

@@ -1,0 +1,209 @@
+using System.Collections.Concurrent;
+using ILGPU;
+using ILGPU.Runtime;
+using ILGPU.Runtime.CPU;
+using ILGPU.Runtime.Cuda;
+using ILGPU.Runtime.OpenCL;
+using MiniVlp.Kernels.Gpu;
+
+namespace MiniVlp.Kernels;
+
+/// <summary>
+/// A GPU through ILGPU: CUDA, OpenCL, or ILGPU's CPU accelerator for debugging. Every kernel is a C# struct (see IGpuKernel in Gpu/);
+/// memory comes from a pool, and all work goes onto one stream in order, so that nothing but a download waits for the device.
+/// </summary>
+public sealed partial class GpuBackend : IBackend
+{
+    private readonly Context _context;
+    private readonly Accelerator _accelerator;
+    private readonly AcceleratorStream _stream;
+    private readonly BufferPool _pool;
+    private readonly ConcurrentDictionary<Type, object> _launchers = new();
+
+    private GpuBackend(Context context, ILGPU.Runtime.Device device, string name, bool checkGuards)
+    {
+        _context = context;
+        Name = name;
+        GpuIntrinsics.Register(context);
+        _accelerator = device.CreateAccelerator(context);
+        _stream = _accelerator.CreateStream();
+        _pool = new BufferPool(bytes => GpuMemory.Allocate(_accelerator, _stream, bytes), checkGuards);
+    }
+
+    /// <inheritdoc/>
+    public string Name { get; }
+
+    /// <summary>The name that the driver gives the device.</summary>
+    public string DeviceName => _accelerator.Name;
+
+    /// <inheritdoc/>
+    public int RentedCount => _pool.RentedCount;
+
+    /// <summary>Bytes rented out now.</summary>
+    public long RentedBytes => _pool.RentedBytes;
+
+    /// <summary>Bytes returned and kept for the next rent.</summary>
+    public long CachedBytes => _pool.CachedBytes;
+
+    /// <summary>A CUDA device.</summary>
+    /// <param name="index">Which one, in the driver's order.</param>
+    /// <param name="checkGuards">Test mode: fresh buffers hold NaN and writes outside of a buffer throw when it is returned.</param>
+    /// <exception cref="PlatformNotSupportedException">There is no such device.</exception>
+    public static GpuBackend CreateCuda(int index = 0, bool checkGuards = false)
+        => Create(builder => builder.Cuda(), AcceleratorType.Cuda, "cuda", index, checkGuards);
+
+    /// <summary>An OpenCL device.</summary>
+    /// <param name="index">Which one, in the order of platforms and their devices.</param>
+    /// <param name="checkGuards">Test mode: fresh buffers hold NaN and writes outside of a buffer throw when it is returned.</param>
+    /// <exception cref="PlatformNotSupportedException">There is no such device, or none with the generic address space that ILGPU needs.</exception>
+    public static GpuBackend CreateOpenCl(int index = 0, bool checkGuards = false)
+        => Create(builder => builder.OpenCL(), AcceleratorType.OpenCL, "opencl", index, checkGuards);
+
+    /// <summary>
+    /// ILGPU's CPU accelerator, which runs the kernels as ordinary .NET code: a breakpoint inside of a kernel works. Barriers make it over a
+    /// thousand times slower than a GPU, so it is for debugging and for tiny tests.
+    /// </summary>
+    /// <param name="checkGuards">Test mode: fresh buffers hold NaN and writes outside of a buffer throw when it is returned.</param>
+    public static GpuBackend CreateIlgpuCpu(bool checkGuards = false)
+        => Create(builder => builder.CPU(new CPUDevice(numThreadsPerWarp: 32, numWarpsPerMultiprocessor: 8, numMultiprocessors: 1)), AcceleratorType.CPU, "ilgpu-cpu", 0, checkGuards);
+
+    /// <summary>Waits until the device has done everything that was asked of it.</summary>
+    public void Synchronize() => _stream.Synchronize();
+
+    /// <summary>Gives cached memory back to the device.</summary>
+    public void Trim()
+    {
+        _stream.Synchronize();
+        _pool.Trim();
+    }
+
+    /// <inheritdoc/>
+    public DeviceBuffer Rent(int length, ElementType elementType = ElementType.Float32) => new(_pool.Rent(length, elementType), 0, length);
+
+    /// <inheritdoc/>
+    public void Return(DeviceBuffer buffer) => _pool.Return((PooledMemory)buffer.Memory!);
+
+    /// <inheritdoc/>
+    public void Upload(ReadOnlySpan<float> source, DeviceBuffer destination)
+    {
+        if (source.Length > 0) Output(destination).CopyFromCPU(_stream, source);
+    }
+
+    /// <inheritdoc/>
+    public void Upload(ReadOnlySpan<int> source, DeviceBuffer destination)
+    {
+        if (source.Length > 0) IntOutput(destination).CopyFromCPU(_stream, source);
+    }
+
+    /// <inheritdoc/>
+    public void Download(DeviceBuffer source, Span<float> destination)
+    {
+        if (destination.Length == 0) return;
+        Input(source).CopyToCPU(_stream, destination);
+        _stream.Synchronize();
+    }
+
+    /// <inheritdoc/>
+    public void Download(DeviceBuffer source, Span<int> destination)
+    {
+        if (destination.Length == 0) return;
+        IntInput(source).CopyToCPU(_stream, destination);
+        _stream.Synchronize();
+    }
+
+    /// <inheritdoc/>
+    public void Copy(DeviceBuffer source, DeviceBuffer destination)
+    {
+        if (source.Length > 0) Input(source).CopyTo(_stream, Output(destination));
+    }
+
+    /// <inheritdoc/>
+    public void Fill(DeviceBuffer destination, float value) => LaunchElements(new FillKernel(Output(destination), value), destination.Length);
+
+    /// <summary>Waits for the device and frees its memory.</summary>
+    public void Dispose()
+    {
+        _stream.Synchronize();
+        _pool.Dispose();
+        _stream.Dispose();
+        _accelerator.Dispose();
+        _context.Dispose();
+    }
+
+    private static GpuBackend Create(Action<Context.Builder> addDevices, AcceleratorType type, string name, int index, bool checkGuards)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(index);
+        Context context = Context.Create(builder =>
+        {
+            addDevices(builder);
+            builder.EnableAlgorithms().Optimize(OptimizationLevel.O2).Inlining(InliningMode.Aggressive);
+        });
+        try
+        {
+            ILGPU.Runtime.Device[] devices = [.. context.Devices.Where(device => device.AcceleratorType == type)];
+            if (index >= devices.Length) throw new PlatformNotSupportedException($"There is no device {name}:{index}; {devices.Length} were found.");
+            return new GpuBackend(context, devices[index], index == 0 ? name : $"{name}:{index}", checkGuards);
+        }
+        catch
+        {
+            context.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The elements of a buffer that a kernel reads; an empty view for one that is absent.</summary>
+    private static ArrayView<float> Input(DeviceBuffer buffer)
+        => buffer.Memory is null ? default : ((GpuMemory)buffer.Memory).View.SubView(buffer.Offset, buffer.Length);
+
+    /// <summary>The elements of a buffer that a kernel writes, or changes; an empty view for one that is absent.</summary>
+    private static ArrayView<float> Output(DeviceBuffer buffer)
+    {
+        if (buffer.Memory is null) return default;
+        ((GpuMemory)buffer.Memory).MarkWritten();
+        return Input(buffer);
+    }
+
+    /// <summary>The integers of a buffer that a kernel reads.</summary>
+    private static ArrayView<int> IntInput(DeviceBuffer buffer) => buffer.Memory is null ? default : Input(buffer).Cast<int>();
+
+    /// <summary>The integers of a buffer that a kernel writes.</summary>
+    private static ArrayView<int> IntOutput(DeviceBuffer buffer) => buffer.Memory is null ? default : Output(buffer).Cast<int>();
+
+    /// <summary>A gradient for a kernel; empty when it is not wanted.</summary>
+    private static GpuTarget Target(GradientTarget target) => new(Output(target.Buffer), target.Accumulate ? 1 : 0);
+
+    /// <summary>Launches a kernel with so many groups along x, y and z; nothing where there are none.</summary>
+    private void Launch<TKernel>(in TKernel kernel, int groupsX, int groupsY = 1, int groupsZ = 1)
+        where TKernel : struct, IGpuKernel
+    {
+        if (groupsX == 0 || groupsY == 0 || groupsZ == 0) return;
+        if (!_launchers.TryGetValue(typeof(TKernel), out object? launcher))
+            launcher = _launchers.GetOrAdd(typeof(TKernel), static (_, accelerator) => Load<TKernel>(accelerator), _accelerator);
+        ((KernelLauncher<TKernel>)launcher).Launch(_stream, kernel, new Index3D(groupsX, groupsY, groupsZ));
+    }
+
+    /// <summary>Launches an element-wise kernel whose threads step over the elements by the size of the grid.</summary>
+    private void LaunchElements<TKernel>(in TKernel kernel, long elements)
+        where TKernel : struct, IGpuKernel
+        => Launch(kernel, (int)Math.Min(GroupCount(elements, TKernel.GroupSize), MaxElementwiseGroups));
+
+    /// <summary>Number of groups that cover <paramref name="items"/> items, so many in each.</summary>
+    private static int GroupCount(long items, int perGroup) => checked((int)((items + perGroup - 1) / perGroup));
+
+    /// <summary>Groups of an element-wise launch: enough to fill the largest device several times over.</summary>
+    private const int MaxElementwiseGroups = 16 * 1024;
+
+    private static KernelLauncher<TKernel> Load<TKernel>(Accelerator accelerator)
+        where TKernel : struct, IGpuKernel
+        => new IlgpuLauncher<TKernel>(accelerator);
+
+    internal readonly record struct FillKernel(ArrayView<float> Destination, float Value) : IGpuKernel
+    {
+        public static int GroupSize => 256;
+
+        public void Execute()
+        {
+            for (long i = Grid.GlobalLinearIndex; i < Destination.Length; i += Grid.DimX * GroupSize) Destination[i] = Value;
+        }
+    }
+}

@@ -1,0 +1,81 @@
+using System.Runtime.InteropServices;
+using ILGPU;
+using ILGPU.Runtime;
+using ILGPU.Runtime.Cuda;
+using ILGPU.Runtime.OpenCL;
+
+namespace MiniVlp.Kernels.Gpu;
+
+/// <summary>Memory of an accelerator with room for guards on both sides.</summary>
+internal sealed class GpuMemory : PooledMemory
+{
+    private const int GuardFloats = GuardBytes / sizeof(float);
+    private readonly MemoryBuffer1D<float, Stride1D.Dense> _allocation;
+    private readonly AcceleratorStream _stream;
+
+    private GpuMemory(long capacityBytes, MemoryBuffer1D<float, Stride1D.Dense> allocation, AcceleratorStream stream)
+        : base(capacityBytes)
+    {
+        _allocation = allocation;
+        _stream = stream;
+        View = allocation.View.BaseView.SubView(GuardFloats, capacityBytes / sizeof(float));
+        GC.AddMemoryPressure(capacityBytes);
+    }
+
+    /// <summary>A tensor that nobody disposed: ILGPU frees the allocation, this takes the pressure off the collector.</summary>
+    ~GpuMemory() => GC.RemoveMemoryPressure(CapacityBytes);
+
+    /// <summary>All elements that fit.</summary>
+    public ArrayView<float> View { get; }
+
+    /// <summary>Counts the kernels that wrote to this memory, so that a converted copy of it can be told to be out of date.</summary>
+    public long Version { get; private set; }
+
+    /// <exception cref="OutOfMemoryException">The device has no such block left.</exception>
+    public static GpuMemory Allocate(Accelerator accelerator, AcceleratorStream stream, long capacityBytes)
+    {
+        try
+        {
+            return new GpuMemory(capacityBytes, accelerator.Allocate1D<float>((capacityBytes + (2 * GuardBytes)) / sizeof(float)), stream);
+        }
+        catch (CudaException exception) when (exception.Error == nameof(CudaError.CUDA_ERROR_OUT_OF_MEMORY))
+        {
+            throw new InsufficientMemoryException($"{accelerator.Name} has no {capacityBytes >> 20} MiB left.", exception);
+        }
+        catch (CLException exception) when (exception.Error is CLError.CL_MEM_OBJECT_ALLOCATION_FAILURE or CLError.CL_OUT_OF_RESOURCES or CLError.CL_OUT_OF_HOST_MEMORY)
+        {
+            throw new InsufficientMemoryException($"{accelerator.Name} has no {capacityBytes >> 20} MiB left.", exception);
+        }
+    }
+
+    /// <summary>Notes that a kernel is about to write here.</summary>
+    public void MarkWritten() => Version++;
+
+    public override void Poison()
+    {
+        float[] values = new float[(2 * GuardFloats) + Length];
+        Array.Fill(values, float.NaN);
+        Span<byte> bytes = MemoryMarshal.AsBytes(values.AsSpan());
+        bytes[..GuardBytes].Fill(GuardPattern);
+        bytes[^GuardBytes..].Fill(GuardPattern);
+        _allocation.View.BaseView.SubView(0, values.Length).CopyFromCPU(_stream, values);
+        _stream.Synchronize();
+    }
+
+    public override bool GuardsAreIntact() => IsGuard(0) && IsGuard(GuardFloats + Length);
+
+    public override void Free()
+    {
+        _allocation.Dispose();
+        GC.RemoveMemoryPressure(CapacityBytes);
+        GC.SuppressFinalize(this);
+    }
+
+    private bool IsGuard(long start)
+    {
+        float[] guard = new float[GuardFloats];
+        _allocation.View.BaseView.SubView(start, GuardFloats).CopyToCPU(_stream, guard);
+        _stream.Synchronize();
+        return !MemoryMarshal.AsBytes(guard.AsSpan()).ContainsAnyExcept(GuardPattern);
+    }
+}

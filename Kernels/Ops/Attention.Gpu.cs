@@ -1,0 +1,12 @@
+namespace MiniVlp.Kernels;
+
+public sealed partial class GpuBackend
+{
+    /// <inheritdoc/>
+    public void Attention( in AttentionShape shape, DeviceBuffer query, DeviceBuffer key, DeviceBuffer value, DeviceBuffer keyMask, DeviceBuffer bias, DeviceBuffer output, DeviceBuffer statistics)
+        => throw new NotSupportedException("Pending.");
+
+    /// <inheritdoc/>
+    public void AttentionBackward( in AttentionShape shape, DeviceBuffer query, DeviceBuffer key, DeviceBuffer value, DeviceBuffer keyMask, DeviceBuffer bias, DeviceBuffer output, DeviceBuffer statistics, DeviceBuffer outputGradient, in AttentionGradients gradients)
+        => throw new NotSupportedException("Pending.");
+}

@@ -1,0 +1,35 @@
+using System.Collections.Concurrent;
+using MiniVlp.Kernels;
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Gpu.Tests;
+
+/// <summary>The devices of ILGPU that are here, each made once, with guards: fresh buffers hold NaN and stray writes throw.</summary>
+public static class GpuDevices
+{
+    private static readonly ConcurrentDictionary<string, Lazy<(Device? Device, string Reason)>> Devices = new(StringComparer.Ordinal);
+
+    /// <summary>Names of all devices that are looked for, or those in MINIVLP_TEST_DEVICES (with commas between).</summary>
+    public static string[] Names => Environment.GetEnvironmentVariable("MINIVLP_TEST_DEVICES") is { Length: > 0 } names ? names.Split(',') : ["ilgpu-cpu", "opencl", "cuda"];
+
+    /// <summary>The device, or null and why it is absent.</summary>
+    public static (Device? Device, string Reason) Find(string name) => Devices.GetOrAdd(name, key => new(() => Create(key))).Value;
+
+    private static (Device?, string) Create(string name)
+    {
+        try
+        {
+            GpuBackend backend = name switch
+            {
+                "ilgpu-cpu" => GpuBackend.CreateIlgpuCpu(checkGuards: true),
+                "opencl" => GpuBackend.CreateOpenCl(checkGuards: true),
+                _ => GpuBackend.CreateCuda(checkGuards: true),
+            };
+            return (new Device(backend), string.Empty);
+        }
+        catch (Exception exception) when (exception is PlatformNotSupportedException or NotSupportedException or DllNotFoundException)
+        {
+            return (null, exception.Message);
+        }
+    }
+}
