@@ -1,6 +1,4 @@
-using MiniVlp.Autograd;
 using MiniVlp.Kernels;
-using MiniVlp.Tensors;
 using Xunit;
 
 namespace MiniVlp.Engine.Tests.OpTable;
