@@ -20,6 +20,8 @@ internal static class GpuIntrinsics
         MethodInfo fusedMultiplyAdd = typeof(GpuIntrinsics).GetMethod(nameof(FusedMultiplyAdd))!;
         IntrinsicImplementationManager manager = context.GetIntrinsicManager();
         PtxIntrinsics.Register(manager, fusedMultiplyAdd, "fma.rn.f32 %0, %1, %2, %3;");
+        PtxIntrinsics.Register(manager, typeof(InstructionsAmpere));
+        PtxIntrinsics.Register(manager, typeof(InstructionsHopper));
         manager.RegisterMethod(fusedMultiplyAdd, new CLIntrinsic(typeof(GpuIntrinsics), nameof(GenerateOpenClFusedMultiplyAdd), IntrinsicImplementationMode.GenerateCode));
     }
 

@@ -13,8 +13,8 @@ using Registers = ILGPU.Backends.RegisterAllocator<ILGPU.Backends.PTX.PTXRegiste
 namespace MiniVlp.Kernels.Gpu.Cuda;
 
 /// <summary>
-/// The PTX text of a method: %n is the n-th operand, results first and structs taken apart; @n is the same operand as an immediate, so it
-/// must be a compile-time constant there.
+/// The PTX text of a method: %n is the n-th operand, results first and structs taken apart; %m..n are operands m to n with commas between; @n
+/// is operand n as an immediate, so it must be a compile-time constant there.
 /// </summary>
 /// <param name="template">PTX with the operands left open.</param>
 [AttributeUsage(AttributeTargets.Method)]
@@ -25,6 +25,12 @@ internal sealed class PtxAttribute(string template) : Attribute
 
     /// <summary>Stands for the address of a <c>ref</c> argument in global memory, as 64 bits.</summary>
     public const string GlobalAddress = "#global";
+
+    /// <summary>Sets all results, floats, to zero.</summary>
+    public const string Zero = "#zero";
+
+    /// <summary>Copies all arguments, floats, to the results.</summary>
+    public const string Copy = "#copy";
 
     public string Template => template;
 
@@ -78,11 +84,12 @@ internal static class PtxIntrinsics
             Flatten(generator.Allocate(value), operands);
         }
 
+        int results = operands.Count;
         operands.AddRange(arguments);
-        generator.Builder.Append('\t').AppendLine(Expand(Template(instruction, call), operands, generator, method));
+        generator.Builder.Append('\t').AppendLine(Expand(Template(instruction, call, results), operands, generator, method));
     }
 
-    private static string Template(PtxAttribute instruction, MethodCall call) => instruction.Template switch
+    private static string Template(PtxAttribute instruction, MethodCall call, int results) => instruction.Template switch
     {
         // A pointer comes in the address space that ILGPU inferred; one that is generic still has to be converted.
         PtxAttribute.SharedAddress => call.Nodes[0].Type is PointerType { AddressSpace: MemoryAddressSpace.Shared }
@@ -91,6 +98,8 @@ internal static class PtxIntrinsics
         PtxAttribute.GlobalAddress => call.Nodes[0].Type is PointerType { AddressSpace: MemoryAddressSpace.Global }
             ? "mov.u64 %0, %1;"
             : "cvta.to.global.u64 %0, %1;",
+        PtxAttribute.Zero => string.Concat(Enumerable.Range(0, results).Select(i => $"mov.f32 %{i}, 0f00000000; ")),
+        PtxAttribute.Copy => string.Concat(Enumerable.Range(0, results).Select(i => $"mov.f32 %{i}, %{results + i}; ")),
         _ => instruction.Template,
     };
 
@@ -106,27 +115,42 @@ internal static class PtxIntrinsics
                 continue;
             }
 
-            int end = i + 1;
-            while (end < template.Length && char.IsAsciiDigit(template[end])) end++;
-            int operand = int.Parse(template.AsSpan(i + 1, end - i - 1), CultureInfo.InvariantCulture);
-            i = end - 1;
-            if (c == '%')
+            i++;
+            int operand = Number(template, ref i), last = operand;
+            if (template.AsSpan(i).StartsWith("..", StringComparison.Ordinal))
             {
-                operands[operand] = generator.EnsureHardwareRegister(operands[operand]);
-                text.Append('%').Append(PTXRegisterAllocator.GetStringRepresentation((Registers.HardwareRegister)operands[operand]));
+                i += 2;
+                last = Number(template, ref i);
             }
-            else if (operands[operand] is Registers.ConstantRegister constant)
+
+            i--;
+            for (int first = operand; operand <= last; operand++)
             {
-                text.Append(constant.Value.RawValue.ToString(CultureInfo.InvariantCulture));
-            }
-            else
-            {
-                throw new NotSupportedException($"{method.Name}: operand {operand} must be a compile-time constant.");
+                if (operand > first) text.Append(", ");
+                text.Append(c == '%' ? InRegister(operands, operand, generator) : Immediate(operands[operand], operand, method));
             }
         }
 
         return text.ToString();
     }
+
+    private static int Number(string template, ref int at)
+    {
+        int value = 0;
+        while (at < template.Length && char.IsAsciiDigit(template[at])) value = (10 * value) + (template[at++] - '0');
+        return value;
+    }
+
+    private static string InRegister(List<Registers.PrimitiveRegister> operands, int operand, PTXCodeGenerator generator)
+    {
+        operands[operand] = generator.EnsureHardwareRegister(operands[operand]);
+        return "%" + PTXRegisterAllocator.GetStringRepresentation((Registers.HardwareRegister)operands[operand]);
+    }
+
+    private static string Immediate(Registers.PrimitiveRegister register, int operand, MethodInfo method)
+        => register is Registers.ConstantRegister constant
+            ? constant.Value.RawValue.ToString(CultureInfo.InvariantCulture)
+            : throw new NotSupportedException($"{method.Name}: operand {operand} must be a compile-time constant.");
 
     private static void RequireRegisters(Registers.Register register, MethodInfo method)
     {
