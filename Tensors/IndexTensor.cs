@@ -41,8 +41,18 @@ public sealed class IndexTensor : IDisposable
     {
         if (values.Length != shape.Length) throw new ShapeException($"FromArray: {values.Length} values do not fill the shape {shape} of {shape.Length} elements.");
         IndexTensor tensor = new(shape, device);
-        tensor.Device.Backend.Upload(values, tensor._buffer);
+        tensor.CopyFrom(values);
         return tensor;
+    }
+
+    /// <summary>Replaces the elements by host values, exactly as many; not for a view.</summary>
+    /// <exception cref="ShapeException">The number of values is not that of the shape.</exception>
+    public void CopyFrom(ReadOnlySpan<int> values)
+    {
+        if (values.Length != Shape.Length) throw new ShapeException($"CopyFrom: {values.Length} values for the {Shape.Length} elements of {Shape}.");
+        Device.Backend.Upload(values, Buffer);
+        HostRange = ViewOf is null ? RangeOf(values) : null;
+        if (ViewOf is { } source) source.HostRange = null;
     }
 
     /// <summary>0, 1, ..., <paramref name="count"/> - 1.</summary>
@@ -58,8 +68,14 @@ public sealed class IndexTensor : IDisposable
     public IndexTensor Reshape(Shape shape)
     {
         if (shape.Length != Shape.Length) throw new ShapeException($"Reshape: {Shape} has {Shape.Length} elements, {shape} has {shape.Length}.");
-        return new IndexTensor(shape, Device, Buffer) { ViewOf = ViewOf ?? this };
+        return new IndexTensor(shape, Device, Buffer) { ViewOf = ViewOf ?? this, HostRange = HostRange };
     }
+
+    /// <summary>
+    /// Smallest and largest element, known without asking the device: null unless the elements came from the host. A kernel that writes
+    /// integers writes to a tensor of its own.
+    /// </summary>
+    internal (int Smallest, int Largest)? HostRange { get; private set; }
 
     /// <summary>Copies the elements to the host.</summary>
     public int[] ToArray()
@@ -81,4 +97,17 @@ public sealed class IndexTensor : IDisposable
 
     /// <summary>Shape and device, without the elements.</summary>
     public override string ToString() => $"IndexTensor {Shape} on {Device}";
+
+    private static (int Smallest, int Largest)? RangeOf(ReadOnlySpan<int> values)
+    {
+        if (values.Length == 0) return null;
+        int smallest = values[0], largest = values[0];
+        foreach (int value in values)
+        {
+            smallest = Math.Min(smallest, value);
+            largest = Math.Max(largest, value);
+        }
+
+        return (smallest, largest);
+    }
 }

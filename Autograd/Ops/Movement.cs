@@ -187,7 +187,8 @@ public static class MovementOps
     {
         SameDevice.Require(operation, x, ids);
         if (ids.Shape.Length == 0) return;
-        (int smallest, int largest) = ids.Device.Backend.IndexRange(ids.Buffer);
+        // What came from the host has been looked at there: asking a GPU would wait for everything it still has to do.
+        (int smallest, int largest) = ids.HostRange ?? ids.Device.Backend.IndexRange(ids.Buffer);
         if (smallest < 0 || largest >= limit)
             throw new ArgumentOutOfRangeException(nameof(ids), smallest < 0 ? smallest : largest, $"{operation}: indices must be 0 .. {limit - 1}.");
     }

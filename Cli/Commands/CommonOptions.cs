@@ -11,8 +11,8 @@ public sealed class CommonOptions
     /// <summary>Where to compute.</summary>
     public Option<string> Device { get; } = new("--device")
     {
-        Description = "cpu, cuda, opencl or auto.",
-        HelpName = "cpu|cuda|opencl|auto",
+        Description = "auto, cpu, cuda, opencl, each GPU with :N for the N-th; ilgpu-cpu runs GPU kernels under a debugger. 'minivlp devices' lists them.",
+        HelpName = "auto|cpu|cuda[:N]|opencl[:N]|ilgpu-cpu",
         DefaultValueFactory = _ => "auto",
         Recursive = true,
     };
@@ -25,7 +25,11 @@ public sealed class CommonOptions
 
     public CommonOptions()
     {
-        Device.AcceptOnlyFromAmong("cpu", "cuda", "opencl", "auto");
+        Device.Validators.Add(result =>
+        {
+            string name = result.GetValueOrDefault<string>() ?? string.Empty;
+            if (DeviceChoice.TryParse(name) is null) result.AddError($"--device '{name}': expected auto, cpu, cuda, opencl or ilgpu-cpu; a GPU may have a number behind a colon, as in cuda:1.");
+        });
         Threads.Recursive = true;
         Seed.Recursive = true;
     }

@@ -49,15 +49,13 @@ public sealed class ToolContext : IDisposable
     public int ThreadCount => Threads == 0 ? Environment.ProcessorCount : Threads;
 
     /// <summary>Where to compute; made when first asked for.</summary>
-    /// <exception cref="ToolException">The device is not in this build.</exception>
+    /// <exception cref="ToolException">There is no such device, or it does not work.</exception>
     public Device Device
     {
         get
         {
-            if (_device is not null) return _device;
-            string name = Arguments.GetValue(_host.Options.Device) ?? "auto";
-            if (name is not ("cpu" or "auto")) throw new ToolException($"--device {name}: this build computes on the CPU only; use --device cpu.");
-            return _device = Device.CreateCpu(Threads);
+            DeviceChoice choice = DeviceChoice.TryParse(Arguments.GetValue(_host.Options.Device) ?? "auto")!;
+            return _device ??= choice.Open(Threads, Warn);
         }
     }
 

@@ -67,6 +67,12 @@ public sealed partial class GpuBackend : IBackend
     public static GpuBackend CreateIlgpuCpu(bool checkGuards = false)
         => Create(builder => builder.CPU(new CPUDevice(numThreadsPerWarp: 32, numWarpsPerMultiprocessor: 8, numMultiprocessors: 1)), AcceleratorType.CPU, "ilgpu-cpu", 0, checkGuards);
 
+    /// <summary>Computes a few things whose results are known; null when they are right, else a sentence that says what is not.</summary>
+    public string? SelfTest() => GpuSelfTest.Run(this);
+
+    /// <summary>Memory of the device in bytes.</summary>
+    public long MemoryBytes => _accelerator.MemorySize;
+
     /// <summary>Waits until the device has done everything that was asked of it.</summary>
     public void Synchronize() => _stream.Synchronize();
 
@@ -141,7 +147,14 @@ public sealed partial class GpuBackend : IBackend
         try
         {
             ILGPU.Runtime.Device[] devices = [.. context.Devices.Where(device => device.AcceleratorType == type)];
-            if (index >= devices.Length) throw new PlatformNotSupportedException($"There is no device {name}:{index}; {devices.Length} were found.");
+            if (index >= devices.Length)
+            {
+                GpuSearchResult search = GpuSearch.Find();
+                string why = string.Join(" ", search.Notes.Where(note => note.StartsWith(name, StringComparison.Ordinal))
+                    .Concat(search.Devices.Where(device => device.Kind == name && device.Problem is not null).Select(device => $"{device.Name}: {device.Problem}.")));
+                throw new PlatformNotSupportedException($"There is no device {name}:{index}; {devices.Length} {(devices.Length == 1 ? "was" : "were")} found. {why}".TrimEnd());
+            }
+
             return new GpuBackend(context, devices[index], index == 0 ? name : $"{name}:{index}", checkGuards);
         }
         catch

@@ -30,6 +30,8 @@ public sealed class UsageTests : IDisposable
     [InlineData("train", "--data", "scenes", "--out", "x", "--steps", "3", "--epochs", "2")]
     [InlineData("train", "--data", "scenes", "--out", "x", "--recipe", "nope")]
     [InlineData("devices", "--device", "tpu")]
+    [InlineData("devices", "--device", "cpu:1")]
+    [InlineData("devices", "--device", "cuda:x")]
     [InlineData("devices", "--threads", "-1")]
     [InlineData("devices", "--seed", "1.5")]
     [InlineData("search", "--model", "x", "--index", "y", "text", "-k", "0")]
@@ -43,7 +45,11 @@ public sealed class UsageTests : IDisposable
     [Theory]
     [InlineData("cuda")]
     [InlineData("opencl")]
-    public void GpuDevice_IsRefused(string device) => ToolRun.Of("devices", "--device", device).Fails(ExitCode.Failure, $"--device {device}", "CPU");
+    public void AnAbsentGpu_IsRefused(string device)
+    {
+        // No machine has a hundred of them.
+        ToolRun.Of("parity", _folder["model"], "--device", $"{device}:99").Fails(ExitCode.Failure, $"--device {device}", "99");
+    }
 
     [Theory]
     [InlineData("cpu")]
@@ -51,8 +57,17 @@ public sealed class UsageTests : IDisposable
     public void Devices_ListsTheCpu(string device)
     {
         JsonNode json = ToolRun.Of("devices", "--device", device, "--threads", "2", "--json").Succeeds().Json;
-        Assert.StartsWith("cpu", json[0]!["name"]!.GetValue<string>(), StringComparison.Ordinal);
-        Assert.Equal(2, json[0]!["threads"]!.GetValue<int>());
+        JsonNode cpu = json["devices"]![0]!;
+        Assert.StartsWith("cpu", cpu["name"]!.GetValue<string>(), StringComparison.Ordinal);
+        Assert.Equal(2, cpu["threads"]!.GetValue<int>());
+
+        // Every kind that has no device says why.
+        foreach (string kind in (string[])["cuda", "opencl"])
+        {
+            Assert.True(
+                json["devices"]!.AsArray().Any(device => device!["kind"]!.GetValue<string>() == kind)
+                || json["notes"]!.AsArray().Any(note => note!.GetValue<string>().StartsWith(kind, StringComparison.Ordinal)));
+        }
     }
 
     [Fact]
