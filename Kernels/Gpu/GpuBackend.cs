@@ -165,11 +165,11 @@ public sealed partial class GpuBackend : IBackend
     }
 
     /// <summary>The elements of a buffer that a kernel reads; an empty view for one that is absent.</summary>
-    private static ArrayView<float> Input(DeviceBuffer buffer)
+    internal static ArrayView<float> Input(DeviceBuffer buffer)
         => buffer.Memory is null ? default : ((GpuMemory)buffer.Memory).View.SubView(buffer.Offset, buffer.Length);
 
     /// <summary>The elements of a buffer that a kernel writes, or changes; an empty view for one that is absent.</summary>
-    private static ArrayView<float> Output(DeviceBuffer buffer)
+    internal static ArrayView<float> Output(DeviceBuffer buffer)
     {
         if (buffer.Memory is null) return default;
         ((GpuMemory)buffer.Memory).MarkWritten();
@@ -186,7 +186,7 @@ public sealed partial class GpuBackend : IBackend
     private static GpuTarget Target(GradientTarget target) => new(Output(target.Buffer), target.Accumulate ? 1 : 0);
 
     /// <summary>Launches a kernel with so many groups along x, y and z; nothing where there are none.</summary>
-    private void Launch<TKernel>(in TKernel kernel, int groupsX, int groupsY = 1, int groupsZ = 1)
+    internal void Launch<TKernel>(in TKernel kernel, int groupsX, int groupsY = 1, int groupsZ = 1)
         where TKernel : struct, IGpuKernel
     {
         if (groupsX == 0 || groupsY == 0 || groupsZ == 0) return;
