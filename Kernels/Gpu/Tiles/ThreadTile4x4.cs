@@ -1,0 +1,76 @@
+using System.Runtime.CompilerServices;
+using ILGPU;
+
+namespace MiniVlp.Kernels.Gpu;
+
+/// <summary>
+/// What one thread of a group of 256 sums of a square tile of a product: 16 x 16 threads, each with so many rows and columns in registers.
+/// </summary>
+internal interface IThreadTile<TSelf>
+    where TSelf : struct, IThreadTile<TSelf>
+{
+    /// <summary>Rows of the group's tile, and its columns. A tile of an operand holds 1024 / Size steps of the sum.</summary>
+    static abstract int Size { get; }
+
+    /// <summary>Times that the group passes 4096 sums through shared memory until all are out.</summary>
+    static abstract int Parts { get; }
+
+    /// <summary>
+    /// Adds the product of two operand tiles that start at elements <paramref name="left"/> and <paramref name="right"/> of shared memory.
+    /// </summary>
+    static abstract void MultiplyAdd(ref TSelf sums, ArrayView<Float4> shared, int left, int right, int threadRow, int threadColumn);
+
+    /// <summary>Writes a part of the sums to shared memory, row after row without gaps.</summary>
+    static abstract void PutPart(in TSelf sums, ArrayView<Float4> shared, int part, int threadRow, int threadColumn);
+
+    /// <summary>Which row of the tile is row <paramref name="row"/> of a part.</summary>
+    static abstract int RowOfPart(int part, int row);
+}
+
+/// <summary>4 x 4 sums a thread: a tile of 64 x 64, for products that are too small to fill a device with larger ones, and for attention.</summary>
+internal struct ThreadTile4x4 : IThreadTile<ThreadTile4x4>
+{
+    public Float4 Row0;
+    public Float4 Row1;
+    public Float4 Row2;
+    public Float4 Row3;
+
+    public static int Size => 64;
+
+    public static int Parts => 1;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void MultiplyAdd(ref ThreadTile4x4 sums, ArrayView<Float4> shared, int left, int right, int threadRow, int threadColumn)
+    {
+        for (int quad = 0; quad < 4; quad++)
+        {
+            int row = left + (64 * quad) + (threadRow ^ (2 * quad)), column = right + (64 * quad) + (threadColumn ^ (2 * quad));
+            Step(ref sums, shared[row], shared[column]);
+            Step(ref sums, shared[row + 16], shared[column + 16]);
+            Step(ref sums, shared[row + 32], shared[column + 32]);
+            Step(ref sums, shared[row + 48], shared[column + 48]);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void PutPart(in ThreadTile4x4 sums, ArrayView<Float4> shared, int part, int threadRow, int threadColumn)
+    {
+        int at = (64 * threadRow) + threadColumn;
+        shared[at] = sums.Row0;
+        shared[at + 16] = sums.Row1;
+        shared[at + 32] = sums.Row2;
+        shared[at + 48] = sums.Row3;
+    }
+
+    public static int RowOfPart(int part, int row) => row;
+
+    /// <summary>One step of the sum: four rows times four columns.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Step(ref ThreadTile4x4 sums, Float4 rows, Float4 columns)
+    {
+        sums.Row0.AddProduct(rows.X, columns);
+        sums.Row1.AddProduct(rows.Y, columns);
+        sums.Row2.AddProduct(rows.Z, columns);
+        sums.Row3.AddProduct(rows.W, columns);
+    }
+}

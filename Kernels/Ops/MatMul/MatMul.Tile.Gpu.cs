@@ -1,0 +1,94 @@
+using ILGPU;
+using MiniVlp.Kernels.Gpu;
+
+namespace MiniVlp.Kernels;
+
+public sealed partial class GpuBackend
+{
+    /// <summary>Sizes of the products of one launch, and how they are divided among groups.</summary>
+    /// <param name="Rows">Rows of C.</param>
+    /// <param name="Columns">Columns of C.</param>
+    /// <param name="Depth">Steps of the sum.</param>
+    /// <param name="StrideA">Elements from one stored row of A to the next.</param>
+    /// <param name="StrideB">Elements from one stored row of B to the next.</param>
+    /// <param name="InnerBatch">Products along the inner batch axis.</param>
+    /// <param name="OuterStrideA">Elements from one A to the next along the outer batch axis.</param>
+    /// <param name="InnerStrideA">Elements from one A to the next along the inner batch axis.</param>
+    /// <param name="OuterStrideB">Elements from one B to the next along the outer batch axis.</param>
+    /// <param name="InnerStrideB">Elements from one B to the next along the inner batch axis.</param>
+    /// <param name="Products">Number of products.</param>
+    /// <param name="RowTiles">Tiles down C.</param>
+    /// <param name="ColumnTiles">Tiles across C.</param>
+    /// <param name="PartDepth">Steps of the sum that one group takes; less than all when parts of a sum go to different groups.</param>
+    internal readonly record struct MatMulGrid(
+        int Rows, int Columns, int Depth, int StrideA, int StrideB, int InnerBatch,
+        int OuterStrideA, int InnerStrideA, int OuterStrideB, int InnerStrideB, int Products, int RowTiles, int ColumnTiles, int PartDepth)
+    {
+        /// <summary>Where A of a product begins.</summary>
+        public long OffsetA(int product) => ((long)(product / InnerBatch) * OuterStrideA) + ((long)(product % InnerBatch) * InnerStrideA);
+
+        /// <summary>Where B of a product begins.</summary>
+        public long OffsetB(int product) => ((long)(product / InnerBatch) * OuterStrideB) + ((long)(product % InnerBatch) * InnerStrideB);
+    }
+
+    /// <summary>
+    /// One group computes one square tile of C, or the part of its sums that a stretch of the depth gives. The next tiles of both operands are on
+    /// their way to registers while the present ones are multiplied from shared memory, which holds two of each, so that one barrier a tile is enough.
+    /// </summary>
+    internal readonly record struct MatMulTileKernel<TTile, TLeft, TRight, TActivation>(
+        ArrayView<float> A, ArrayView<float> B, MatMulGrid Sizes, MatMulEpilogue<TActivation> Epilogue) : IGpuKernel
+        where TTile : struct, IThreadTile<TTile>
+        where TLeft : struct, ITileLayout
+        where TRight : struct, ITileLayout
+        where TActivation : struct, IUnaryOp
+    {
+        /// <summary>Row tiles that are walked down before the next column of tiles, so that groups that run together share operands in the cache.</summary>
+        private const int RowTilesTogether = 8;
+
+        public static int GroupSize => 256;
+
+        public void Execute()
+        {
+            ArrayView<Float4> shared = SharedMemory.Allocate<Float4>(1024);
+            int thread = Group.IdxX, threadRow = thread / 16, threadColumn = thread % 16, tiles = Sizes.RowTiles * Sizes.ColumnTiles;
+            int tile = Grid.IdxX % tiles, product = Grid.IdxX / tiles % Sizes.Products, part = Grid.IdxX / tiles / Sizes.Products;
+            int firstTogether = tile / (RowTilesTogether * Sizes.ColumnTiles) * RowTilesTogether, inside = tile - (firstTogether * Sizes.ColumnTiles);
+            int together = Sizes.RowTiles - firstTogether < RowTilesTogether ? Sizes.RowTiles - firstTogether : RowTilesTogether;
+            int firstRow = (firstTogether + (inside % together)) * TTile.Size, firstColumn = inside / together * TTile.Size;
+            int step = part * Sizes.PartDepth, end = step + Sizes.PartDepth < Sizes.Depth ? step + Sizes.PartDepth : Sizes.Depth;
+
+            TileOperand left = new(A, Sizes.OffsetA(product), Sizes.Rows, Sizes.StrideA), right = new(B, Sizes.OffsetB(product), Sizes.Columns, Sizes.StrideB);
+            TTile sums = default;
+            int stage = 0;
+            TLeft.Put(shared, 0, TTile.Size, thread, TLeft.Load(left, TTile.Size, thread, firstRow, step, end));
+            TRight.Put(shared, 512, TTile.Size, thread, TRight.Load(right, TTile.Size, thread, firstColumn, step, end));
+            Group.Barrier();
+            for (; step < end; step += 1024 / TTile.Size)
+            {
+                Float4 nextLeft = TLeft.Load(left, TTile.Size, thread, firstRow, step + (1024 / TTile.Size), end);
+                Float4 nextRight = TRight.Load(right, TTile.Size, thread, firstColumn, step + (1024 / TTile.Size), end);
+                TTile.MultiplyAdd(ref sums, shared, stage, stage + 512, threadRow, threadColumn);
+                stage ^= 256;
+                TLeft.Put(shared, stage, TTile.Size, thread, nextLeft);
+                TRight.Put(shared, stage + 512, TTile.Size, thread, nextRight);
+                Group.Barrier();
+            }
+
+            ArrayView<float> floats = shared.Cast<float>();
+            long start = ((long)part * Sizes.Products) + product;
+            for (int i = 0; i < TTile.Parts; i++)
+            {
+                TTile.PutPart(sums, shared, i, threadRow, threadColumn);
+                Group.Barrier();
+                for (int element = thread; element < 4096; element += GroupSize)
+                {
+                    int row = firstRow + TTile.RowOfPart(i, element / TTile.Size), column = firstColumn + (element % TTile.Size);
+                    if (row < Sizes.Rows && column < Sizes.Columns)
+                        Epilogue.Finish((((start * Sizes.Rows) + row) * Sizes.Columns) + column, column, floats[element]);
+                }
+
+                Group.Barrier();
+            }
+        }
+    }
+}
