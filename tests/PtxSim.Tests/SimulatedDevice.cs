@@ -1,0 +1,27 @@
+using MiniVlp.Kernels;
+using MiniVlp.PtxSim.Driver;
+using MiniVlp.Tensors;
+
+namespace MiniVlp.PtxSim.Tests;
+
+/// <summary>A CUDA device on the stand-in driver, made once, with guards: fresh buffers hold NaN and stray writes throw.</summary>
+public static class SimulatedDevice
+{
+    private static readonly Lazy<(Device? Device, string Reason)> Made = new(Create);
+
+    /// <summary>The device, or null and why there is none.</summary>
+    public static (Device? Device, string Reason) Instance => Made.Value;
+
+    private static (Device?, string) Create()
+    {
+        try
+        {
+            StandInDriver.Install(typeof(GpuBackend).Assembly);
+            return (new Device(GpuBackend.CreateCuda(checkGuards: true)), string.Empty);
+        }
+        catch (PlatformNotSupportedException exception)
+        {
+            return (null, exception.Message);
+        }
+    }
+}
