@@ -45,7 +45,7 @@ internal static unsafe class NativeShim
 
     private static bool Compile(string source, string library, out string reason)
     {
-        ProcessStartInfo start = new("cc", ["-shared", "-fPIC", "-O1", "-o", library, source]) { RedirectStandardError = true, RedirectStandardOutput = true };
+        ProcessStartInfo start = new("cc", ["-shared", "-fPIC", "-O1", "-o", library, source]) { UseShellExecute = false, RedirectStandardError = true, RedirectStandardOutput = true };
         try
         {
             using Process process = Process.Start(start)!;

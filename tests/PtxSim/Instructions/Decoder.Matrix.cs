@@ -44,7 +44,7 @@ internal sealed partial class Decoder
                 for (int row = 0; row < 8; row++)
                 {
                     warp.Lane = (matrix * 8) + row;
-                    byte* bytes = warp.Group.Shared.Read(warp, addresses[warp.Lane], 16);
+                    byte* bytes = warp.Group.Shared.ReadRow(warp, addresses[warp.Lane]);
                     new ReadOnlySpan<byte>(bytes, 16).CopyTo(new Span<byte>(tile + (row * 8), 16));
                 }
 

@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace MiniVlp.PtxSim.Instructions;
 
 /// <summary>Arithmetic on the bits of a register whose type is given by name: for what is rare, and for types of 8 and 16 bits.</summary>

@@ -65,7 +65,18 @@ internal sealed unsafe class SharedMemory
     {
         long offset = Check(address, size);
         int last = (int)((offset + size - 1) >> 2);
-        for (int word = (int)(offset >> 2); word <= last; word++) NoteRead(warp, word);
+        for (int word = (int)(offset >> 2); word <= last; word++) NoteRead(warp, word, mayBeUnwritten: false);
+        return _memory + offset;
+    }
+
+    /// <summary>
+    /// A row that ldmatrix reads. Pipelined kernels load the fragments of a tile after the last one and drop them, so words that nothing was
+    /// written to are no error here: they hold NaN, which shows in the result if they are used.
+    /// </summary>
+    public byte* ReadRow(Warp warp, ulong address)
+    {
+        long offset = Check(address, 16);
+        for (int word = (int)(offset >> 2); word < (int)(offset >> 2) + 4; word++) NoteRead(warp, word, mayBeUnwritten: true);
         return _memory + offset;
     }
 
@@ -83,7 +94,7 @@ internal sealed unsafe class SharedMemory
     {
         long offset = Check(address, size);
         int word = (int)(offset >> 2);
-        if (_isWritten[word] == 0) Unwritten(word);
+        if (_isWritten[word] == 0) Unwritten(word, mayBe: false);
         if (_inFlight[word] != 0) throw InFlight(word);
         return _memory + offset;
     }
@@ -120,7 +131,7 @@ internal sealed unsafe class SharedMemory
     /// <summary>A range that a matrix unit or a copy reads on behalf of a warp.</summary>
     public void NoteReads(Warp warp, int offset, int size)
     {
-        for (int word = offset >> 2; word <= (offset + size - 1) >> 2; word++) NoteRead(warp, word);
+        for (int word = offset >> 2; word <= (offset + size - 1) >> 2; word++) NoteRead(warp, word, mayBeUnwritten: true);
     }
 
     /// <summary>Memory at an offset, without any check.</summary>
@@ -135,9 +146,9 @@ internal sealed unsafe class SharedMemory
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void NoteRead(Warp warp, int word)
+    private void NoteRead(Warp warp, int word, bool mayBeUnwritten)
     {
-        if (_isWritten[word] == 0) Unwritten(word);
+        if (_isWritten[word] == 0) Unwritten(word, mayBeUnwritten);
         if (_inFlight[word] != 0) throw InFlight(word);
         if (!_checksRaces) return;
         int writer = _writer[word];
@@ -164,9 +175,9 @@ internal sealed unsafe class SharedMemory
             if (reads[i] > clock[i] && i != self) throw new SimulationException($"race: {what} shared memory {Where(word)}, which {Agent(i)} read with no barrier between");
     }
 
-    private void Unwritten(int word)
+    private void Unwritten(int word, bool mayBe)
     {
-        if (_group.Options.ChecksUnwritten) throw new SimulationException($"shared memory {Where(word)} is read, but nothing was ever written there");
+        if (!mayBe && _group.Options.ChecksUnwritten) throw new SimulationException($"shared memory {Where(word)} is read, but nothing was ever written there");
         _group.Statistics.UnwrittenReads++;
     }
 

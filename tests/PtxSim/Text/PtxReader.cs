@@ -27,7 +27,7 @@ internal static partial class PtxReader
 
             ReadParameters(entry, header.Groups["parameters"].Value);
             Match cluster = ClusterSize().Match(header.Groups["directives"].Value);
-            if (cluster.Success) entry.Cluster = (Int(cluster.Groups[1].Value), cluster.Groups[2].Success ? Int(cluster.Groups[2].Value) : 1, cluster.Groups[3].Success ? Int(cluster.Groups[3].Value) : 1);
+            if (cluster.Success) entry.Cluster = (Int(cluster.Groups["x"].Value), cluster.Groups["y"].Success ? Int(cluster.Groups["y"].Value) : 1, cluster.Groups["z"].Success ? Int(cluster.Groups["z"].Value) : 1);
             foreach (Match variable in ModuleVariable().Matches(text[..entryStart(header)])) Declare(entry, variable.Value.Trim().TrimEnd(';'), new Scopes());
             int start = header.Index + header.Length, end = ClosingBrace(text, start);
             int line = 1 + text.AsSpan(0, start).Count('\n');
@@ -158,7 +158,7 @@ internal static partial class PtxReader
     [GeneratedRegex(@"^\.reg\s+\.(?<type>\w+)\s+(?<names>.*)$", RegexOptions.ExplicitCapture | RegexOptions.Singleline, Timeout)]
     private static partial Regex RegisterDeclaration();
 
-    [GeneratedRegex(@"\.reqnctapercluster\s+(\d+)(?:\s*,\s*(\d+))?(?:\s*,\s*(\d+))?", RegexOptions.None, Timeout)]
+    [GeneratedRegex(@"\.reqnctapercluster\s+(?<x>\d+)(\s*,\s*(?<y>\d+))?(\s*,\s*(?<z>\d+))?", RegexOptions.ExplicitCapture, Timeout)]
     private static partial Regex ClusterSize();
 
     [GeneratedRegex(@"%?[A-Za-z_$][\w$]*", RegexOptions.None, Timeout)]
