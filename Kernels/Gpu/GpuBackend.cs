@@ -5,6 +5,7 @@ using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
 using ILGPU.Runtime.OpenCL;
 using MiniVlp.Kernels.Gpu;
+using MiniVlp.Kernels.Gpu.Cuda;
 
 namespace MiniVlp.Kernels;
 
@@ -18,7 +19,8 @@ public sealed partial class GpuBackend : IBackend
     private readonly Accelerator _accelerator;
     private readonly AcceleratorStream _stream;
     private readonly BufferPool _pool;
-    private readonly ConcurrentDictionary<Type, object> _launchers = new();
+    private readonly ConcurrentDictionary<Type, IDisposable> _launchers = new();
+    private readonly PtxCompiler? _compiler;
 
     private GpuBackend(Context context, ILGPU.Runtime.Device device, string name, bool checkGuards)
     {
@@ -27,6 +29,7 @@ public sealed partial class GpuBackend : IBackend
         GpuIntrinsics.Register(context);
         _accelerator = device.CreateAccelerator(context);
         _stream = _accelerator.CreateStream();
+        if (_accelerator is CudaAccelerator cuda) _compiler = new PtxCompiler(PtxTarget.Of(cuda));
         _pool = new BufferPool(bytes => GpuMemory.Allocate(_accelerator, _stream, bytes), checkGuards);
     }
 
@@ -130,15 +133,18 @@ public sealed partial class GpuBackend : IBackend
     public void Dispose()
     {
         _stream.Synchronize();
+        foreach (IDisposable launcher in _launchers.Values) launcher.Dispose();
         _pool.Dispose();
         _stream.Dispose();
         _accelerator.Dispose();
         _context.Dispose();
+        _compiler?.Dispose();
     }
 
     private static GpuBackend Create(Action<Context.Builder> addDevices, AcceleratorType type, string name, int index, bool checkGuards)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(index);
+        if (type == AcceleratorType.Cuda) CudaLibrary.Install();
         Context context = Context.Create(builder =>
         {
             addDevices(builder);
@@ -190,8 +196,8 @@ public sealed partial class GpuBackend : IBackend
         where TKernel : struct, IGpuKernel
     {
         if (groupsX == 0 || groupsY == 0 || groupsZ == 0) return;
-        if (!_launchers.TryGetValue(typeof(TKernel), out object? launcher))
-            launcher = _launchers.GetOrAdd(typeof(TKernel), static (_, accelerator) => Load<TKernel>(accelerator), _accelerator);
+        if (!_launchers.TryGetValue(typeof(TKernel), out IDisposable? launcher))
+            launcher = _launchers.GetOrAdd(typeof(TKernel), static (_, backend) => backend.Load<TKernel>(), this);
         ((KernelLauncher<TKernel>)launcher).Launch(_stream, kernel, new Index3D(groupsX, groupsY, groupsZ));
     }
 
@@ -206,9 +212,11 @@ public sealed partial class GpuBackend : IBackend
     /// <summary>Groups of an element-wise launch: enough to fill the largest device several times over.</summary>
     private const int MaxElementwiseGroups = 16 * 1024;
 
-    private static KernelLauncher<TKernel> Load<TKernel>(Accelerator accelerator)
+    private KernelLauncher<TKernel> Load<TKernel>()
         where TKernel : struct, IGpuKernel
-        => new IlgpuLauncher<TKernel>(accelerator);
+        => _accelerator is CudaAccelerator cuda
+            ? new PtxLauncher<TKernel>(cuda, _compiler!.Compile(GpuKernelInfo.Of<TKernel>()))
+            : new IlgpuLauncher<TKernel>(_accelerator);
 
     internal readonly record struct FillKernel(ArrayView<float> Destination, float Value) : IGpuKernel
     {

@@ -1,0 +1,54 @@
+using System.Reflection;
+using System.Runtime.InteropServices;
+using ILGPU;
+
+namespace MiniVlp.Kernels.Gpu.Cuda;
+
+/// <summary>
+/// Finds the driver's library for ILGPU and for <see cref="CudaDriver"/>. ILGPU asks for libcuda.so, which belongs to the development files;
+/// containers often have libcuda.so.1 alone.
+/// </summary>
+internal static class CudaLibrary
+{
+    /// <summary>Name of the environment variable with another library to load in the driver's place, such as a simulator.</summary>
+    public const string Variable = "MINIVLP_CUDA_DRIVER";
+
+    private static readonly Lock Lock = new();
+    private static bool _installed;
+
+    /// <summary>A library to load instead of the driver; takes effect when set before the first CUDA call of the process.</summary>
+    public static string? Override { get; set; } = Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } path ? path : null;
+
+    /// <summary>Makes both assemblies find the driver; calling it again does nothing.</summary>
+    public static void Install()
+    {
+        lock (Lock)
+        {
+            if (_installed) return;
+            _installed = true;
+            SetResolver(typeof(Context).Assembly);
+            SetResolver(typeof(CudaLibrary).Assembly);
+        }
+    }
+
+    private static void SetResolver(Assembly assembly)
+    {
+        try
+        {
+            NativeLibrary.SetDllImportResolver(assembly, Resolve);
+        }
+        catch (InvalidOperationException)
+        {
+            // The program around us has set its own and is responsible for finding the driver.
+        }
+    }
+
+    private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath)
+    {
+        if (name is not (CudaDriver.Library or "nvcuda")) return 0;
+        if (Override is { } path) return NativeLibrary.Load(path);
+        foreach (string candidate in OperatingSystem.IsWindows() ? (string[])["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"])
+            if (NativeLibrary.TryLoad(candidate, out nint handle)) return handle;
+        return 0;
+    }
+}
