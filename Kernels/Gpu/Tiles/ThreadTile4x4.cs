@@ -64,6 +64,26 @@ internal struct ThreadTile4x4 : IThreadTile<ThreadTile4x4>
 
     public static int RowOfPart(int part, int row) => row;
 
+    /// <summary>this += tile.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Add(in ThreadTile4x4 tile)
+    {
+        Row0.AddProduct(1f, tile.Row0);
+        Row1.AddProduct(1f, tile.Row1);
+        Row2.AddProduct(1f, tile.Row2);
+        Row3.AddProduct(1f, tile.Row3);
+    }
+
+    /// <summary>Multiplies each row by its factor.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void ScaleRows(Float4 factors)
+    {
+        Row0.Scale(factors.X);
+        Row1.Scale(factors.Y);
+        Row2.Scale(factors.Z);
+        Row3.Scale(factors.W);
+    }
+
     /// <summary>One step of the sum: four rows times four columns.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Step(ref ThreadTile4x4 sums, Float4 rows, Float4 columns)

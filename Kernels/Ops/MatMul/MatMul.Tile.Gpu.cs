@@ -32,8 +32,8 @@ public sealed partial class GpuBackend
     }
 
     /// <summary>
-    /// One group computes one square tile of C, or the part of its sums that a stretch of the depth gives. The next tiles of both operands are on
-    /// their way to registers while the present ones are multiplied from shared memory, which holds two of each, so that one barrier a tile is enough.
+    /// One group computes one square tile of C, or the part of its sums that a stretch of the depth gives; the finished sums pass through shared memory,
+    /// so that C is written row by row.
     /// </summary>
     internal readonly record struct MatMulTileKernel<TTile, TLeft, TRight, TActivation>(
         ArrayView<float> A, ArrayView<float> B, MatMulGrid Sizes, MatMulEpilogue<TActivation> Epilogue) : IGpuKernel
@@ -49,7 +49,7 @@ public sealed partial class GpuBackend
 
         public void Execute()
         {
-            ArrayView<Float4> shared = SharedMemory.Allocate<Float4>(1024);
+            ArrayView<Float4> shared = SharedMemory.Allocate<Float4>(TileProduct.Length);
             int thread = Group.IdxX, threadRow = thread / 16, threadColumn = thread % 16, tiles = Sizes.RowTiles * Sizes.ColumnTiles;
             int tile = Grid.IdxX % tiles, product = Grid.IdxX / tiles % Sizes.Products, part = Grid.IdxX / tiles / Sizes.Products;
             int firstTogether = tile / (RowTilesTogether * Sizes.ColumnTiles) * RowTilesTogether, inside = tile - (firstTogether * Sizes.ColumnTiles);
@@ -59,20 +59,7 @@ public sealed partial class GpuBackend
 
             TileOperand left = new(A, Sizes.OffsetA(product), Sizes.Rows, Sizes.StrideA), right = new(B, Sizes.OffsetB(product), Sizes.Columns, Sizes.StrideB);
             TTile sums = default;
-            int stage = 0;
-            TLeft.Put(shared, 0, TTile.Size, thread, TLeft.Load(left, TTile.Size, thread, firstRow, step, end));
-            TRight.Put(shared, 512, TTile.Size, thread, TRight.Load(right, TTile.Size, thread, firstColumn, step, end));
-            Group.Barrier();
-            for (; step < end; step += 1024 / TTile.Size)
-            {
-                Float4 nextLeft = TLeft.Load(left, TTile.Size, thread, firstRow, step + (1024 / TTile.Size), end);
-                Float4 nextRight = TRight.Load(right, TTile.Size, thread, firstColumn, step + (1024 / TTile.Size), end);
-                TTile.MultiplyAdd(ref sums, shared, stage, stage + 512, threadRow, threadColumn);
-                stage ^= 256;
-                TLeft.Put(shared, stage, TTile.Size, thread, nextLeft);
-                TRight.Put(shared, stage + 512, TTile.Size, thread, nextRight);
-                Group.Barrier();
-            }
+            TileProduct.Add<TTile, TLeft, TRight>(ref sums, shared, left, firstRow, right, firstColumn, step, end);
 
             ArrayView<float> floats = shared.Cast<float>();
             long start = ((long)part * Sizes.Products) + product;
