@@ -18,7 +18,7 @@ public sealed class PtxKernel
         LocalBytes = entry.LocalBytes;
         StaticSharedBytes = entry.SharedBytes;
         SharedVariables = [.. entry.Shared.Values];
-        Cluster = new Dim3(entry.Cluster.X, entry.Cluster.Y, entry.Cluster.Z);
+        ClusterSize = new Dim3(entry.Cluster.X, entry.Cluster.Y, entry.Cluster.Z);
         int alignment = Math.Max(16, entry.DynamicSharedAlignment);
         DynamicSharedOffset = (entry.SharedBytes + alignment - 1) / alignment * alignment;
         foreach ((string name, string type) in entry.Registers) Registers.Declare(name, type);
@@ -45,7 +45,7 @@ public sealed class PtxKernel
 
     internal IReadOnlyList<PtxVariable> SharedVariables { get; }
 
-    internal Dim3 Cluster { get; }
+    internal Dim3 ClusterSize { get; }
 
     internal RegisterLayout Registers { get; } = new();
 
@@ -65,12 +65,14 @@ public sealed class PtxKernel
         options ??= new SimulationOptions();
         if (launch.Threads.Count is < 1 or > 1024) throw new SimulationException($"{Name}: {launch.Threads.Count} threads in a group");
         if (launch.Arguments.Length < ParameterBytes) throw new SimulationException($"{Name}: {launch.Arguments.Length} bytes of arguments for {ParameterBytes} bytes of parameters");
-        int workers = HasGlobalAtomics ? 1 : (int)Math.Min(options.Threads, launch.Groups.Count);
+        if (launch.Groups.X % ClusterSize.X != 0 || launch.Groups.Y % ClusterSize.Y != 0 || launch.Groups.Z % ClusterSize.Z != 0) throw new SimulationException($"{Name}: a grid of {launch.Groups} is no multiple of the cluster {ClusterSize}");
+        long clusters = launch.Groups.Count / ClusterSize.Count;
+        int workers = HasGlobalAtomics ? 1 : (int)Math.Min(options.Threads, clusters);
         Statistics total = new();
         if (workers <= 1)
         {
-            ThreadGroup group = new(this, launch, memory, options, total);
-            for (long i = 0; i < launch.Groups.Count; i++) group.Run(i);
+            Cluster cluster = new(this, launch, memory, options, total);
+            for (long i = 0; i < clusters; i++) cluster.Run(i);
             return total;
         }
 
@@ -81,13 +83,13 @@ public sealed class PtxKernel
         {
             try
             {
-                ThreadGroup group = new(this, launch, memory, options, parts[worker]);
-                for (long i = Interlocked.Increment(ref next); i < launch.Groups.Count; i = Interlocked.Increment(ref next)) group.Run(i);
+                Cluster cluster = new(this, launch, memory, options, parts[worker]);
+                for (long i = Interlocked.Increment(ref next); i < clusters; i = Interlocked.Increment(ref next)) cluster.Run(i);
             }
             catch (SimulationException exception)
             {
                 failures[worker] = exception;
-                Interlocked.Exchange(ref next, launch.Groups.Count);
+                Interlocked.Exchange(ref next, clusters);
             }
         });
         foreach (Statistics part in parts) total.Add(part);

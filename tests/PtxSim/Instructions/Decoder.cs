@@ -60,7 +60,9 @@ internal sealed partial class Decoder(PtxEntry entry, PtxKernel kernel)
                 return new ExitInstruction();
             case "trap":
                 return new ActionInstruction(Schedule.Plain, (_, _) => throw new SimulationException("trap"));
-            case "membar" or "fence" or "prefetch" or "prefetchu" or "nanosleep" or "griddepcontrol" or "setmaxnreg" or "discard" or "applypriority":
+            case "fence":
+                return Fence(s);
+            case "membar" or "prefetch" or "prefetchu" or "nanosleep" or "griddepcontrol" or "setmaxnreg" or "discard" or "applypriority":
                 return new ActionInstruction(Schedule.Plain, static (_, _) => { });
             case "bar" or "barrier":
                 return Barrier(s);

@@ -6,6 +6,7 @@ namespace MiniVlp.PtxSim.Machine;
 internal sealed unsafe class NamedBarrier(int clockLength)
 {
     private readonly int[] _published = new int[clockLength];
+    private readonly int[] _publishedProxy = new int[clockLength];
     private readonly List<Warp> _waiting = [];
     private readonly List<(Warp Warp, int Destination, uint Mask)> _results = [];
     private int _arrivedThreads;
@@ -17,6 +18,7 @@ internal sealed unsafe class NamedBarrier(int clockLength)
     public void Reset()
     {
         Array.Clear(_published);
+        Array.Clear(_publishedProxy);
         _waiting.Clear();
         _results.Clear();
         _arrivedThreads = _expectedThreads = _true = _false = 0;
@@ -36,7 +38,7 @@ internal sealed unsafe class NamedBarrier(int clockLength)
         if (_arrivedThreads > 0 && threads != _expectedThreads) throw new SimulationException($"barrier {number} is used with {threads} and with {_expectedThreads} threads at once");
         _expectedThreads = threads;
         _arrivedThreads += threads > 0 ? 32 : warp.Threads;
-        warp.Release(_published);
+        warp.Release(_published, _publishedProxy);
         if (waits)
         {
             warp.WaitingAt = number;
@@ -53,7 +55,7 @@ internal sealed unsafe class NamedBarrier(int clockLength)
         if (_expectedThreads > 0 && _arrivedThreads > _expectedThreads) throw new SimulationException($"{_arrivedThreads} threads at a barrier for {_expectedThreads}");
         foreach (Warp warp in _waiting)
         {
-            warp.Acquire(_published);
+            warp.Acquire(_published, _publishedProxy);
             warp.WaitingAt = -1;
         }
 

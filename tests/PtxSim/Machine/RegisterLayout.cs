@@ -85,6 +85,8 @@ internal sealed unsafe class RegisterLayout
                 "%nctaid.z" => (ulong)launch.Groups.Z,
                 "%warpid" => (ulong)warp.Index,
                 "%nwarpid" => (ulong)launch.WarpsPerGroup,
+                "%cluster_ctarank" => (ulong)group.Rank,
+                "%cluster_nctarank" => (ulong)group.Cluster.Count,
                 "%smid" => 0,
                 "%nsmid" => 1,
                 "%clock" or "%clock64" or "%globaltimer" => (ulong)warp.Statistics.WarpInstructions,

@@ -20,6 +20,7 @@ internal sealed unsafe class SharedMemory
     private readonly ushort[] _inFlight;
     private readonly int[] _writeClock;
     private readonly byte[] _writer;
+    private readonly byte[] _isByThread;
     private readonly int[] _readClock;
     private readonly int _agents;
     private readonly byte* _memory;
@@ -38,6 +39,7 @@ internal sealed unsafe class SharedMemory
         _inFlight = new ushort[words + 1];
         _writeClock = new int[words + 1];
         _writer = new byte[words + 1];
+        _isByThread = new byte[words + 1];
         _readClock = new int[_checksRaces ? (words + 1) * _agents : 0];
     }
 
@@ -102,7 +104,7 @@ internal sealed unsafe class SharedMemory
     /// <summary>Notes that a copy into these bytes has started.</summary>
     public void StartCopy(Warp warp, ulong address, int size)
     {
-        long offset = Check(address, size);
+        long offset = size > 16 ? CheckRange(address, size) : Check(address, size);
         int last = (int)((offset + size - 1) >> 2);
         for (int word = (int)(offset >> 2); word <= last; word++)
         {
@@ -123,15 +125,28 @@ internal sealed unsafe class SharedMemory
             _isWritten[word] = 1;
             _writer[word] = (byte)agent;
             _writeClock[word] = clock;
+            _isByThread[word] = 0;
         }
 
         return _memory + offset;
     }
 
-    /// <summary>A range that a matrix unit or a copy reads on behalf of a warp.</summary>
-    public void NoteReads(Warp warp, int offset, int size)
+    /// <summary>
+    /// Bytes that wgmma reads on behalf of a warp. What threads wrote must have been shown to the asynchronous proxy by fence.proxy.async,
+    /// before or after the barrier between.
+    /// </summary>
+    public byte* ReadByProxy(Warp warp, uint address, int size)
     {
-        for (int word = offset >> 2; word <= (offset + size - 1) >> 2; word++) NoteRead(warp, word, mayBeUnwritten: true);
+        long offset = (long)address - Base;
+        if (offset < 0 || offset + size > Size) throw new SimulationException($"wgmma reads {size} bytes at shared address {offset}, outside of the {Size} bytes that the group has");
+        for (int word = (int)(offset >> 2); word <= (int)((offset + size - 1) >> 2); word++)
+        {
+            NoteRead(warp, word, mayBeUnwritten: true);
+            if (_checksRaces && _isByThread[word] != 0 && _writeClock[word] > warp.ProxyClock[_writer[word]])
+                throw new SimulationException($"wgmma reads shared memory {Where(word)}, which {Agent(_writer[word])} wrote with no fence.proxy.async between");
+        }
+
+        return _memory + offset;
     }
 
     /// <summary>Memory at an offset, without any check.</summary>
@@ -139,10 +154,15 @@ internal sealed unsafe class SharedMemory
 
     private long Check(ulong address, int size)
     {
-        long offset = OffsetOf(address);
-        if (offset < 0 || offset + size > Size) throw new SimulationException($"{size} bytes at shared address {offset} are outside of the {Size} bytes that the group has");
+        long offset = CheckRange(address, size);
         if ((offset & (size - 1)) != 0) throw new SimulationException($"{size} bytes at shared address {offset} are not aligned");
         return offset;
+    }
+
+    private long CheckRange(ulong address, int size)
+    {
+        long offset = OffsetOf(address);
+        return offset >= 0 && offset + size <= Size ? offset : throw new SimulationException($"{size} bytes at shared address {offset} are outside of the {Size} bytes that the group has");
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -164,6 +184,7 @@ internal sealed unsafe class SharedMemory
         CheckOrdered(warp.Clock, warp.Index, word, "a write to");
         _writer[word] = (byte)warp.Index;
         _writeClock[word] = warp.Clock[warp.Index];
+        _isByThread[word] = 1;
     }
 
     private void CheckOrdered(int[] clock, int self, int word, string what)

@@ -3,18 +3,22 @@ namespace MiniVlp.PtxSim.Machine;
 /// <summary>The warps of one group (CTA), its shared memory and its barriers. One object runs many groups, one after the other.</summary>
 internal sealed class ThreadGroup
 {
-    private const int MaxIdleRounds = 5000;
+    /// <summary>The number by which <see cref="Warp.WaitingAt"/> names the barrier of the cluster.</summary>
+    public const int ClusterBarrier = 16;
+
     private readonly Warp[] _warps;
     private readonly NamedBarrier[] _barriers = new NamedBarrier[16];
     private uint _random;
 
-    public ThreadGroup(PtxKernel kernel, KernelLaunch launch, GlobalMemory memory, SimulationOptions options, Statistics statistics)
+    public ThreadGroup(PtxKernel kernel, KernelLaunch launch, GlobalMemory memory, SimulationOptions options, Statistics statistics, Cluster cluster, int rank)
     {
         Kernel = kernel;
         Launch = launch;
         Global = new GlobalMemoryView(memory);
         Options = options;
         Statistics = statistics;
+        Cluster = cluster;
+        Rank = rank;
         Shared = new SharedMemory(this, kernel.DynamicSharedOffset + launch.DynamicSharedBytes, launch.WarpsPerGroup);
         _warps = new Warp[launch.WarpsPerGroup];
         for (int i = 0; i < _warps.Length; i++) _warps[i] = new Warp(this, i, (int)Math.Min(32, launch.Threads.Count - (i * 32)));
@@ -33,48 +37,75 @@ internal sealed class ThreadGroup
 
     public SharedMemory Shared { get; }
 
+    public Cluster Cluster { get; }
+
+    /// <summary>Number of the group in its cluster.</summary>
+    public int Rank { get; }
+
+    /// <summary>Counts the copies by TMA that have come: the time of that agent.</summary>
+    public int CopyClock { get; set; }
+
+    /// <summary>Warps that have not ended.</summary>
+    public int LiveWarps { get; private set; }
+
+    public bool IsDone => LiveWarps == 0;
+
     /// <summary>Which group of the grid this is now.</summary>
     public Dim3 Position { get; private set; }
 
     /// <summary>Copies by TMA that are under way.</summary>
     public List<BulkCopy> BulkCopies { get; } = [];
 
-    /// <summary>Runs one group from start to end.</summary>
-    public void Run(long index)
+    /// <summary>Prepares for the group at a place of the grid.</summary>
+    public void Start(Dim3 position)
     {
-        Position = new Dim3((int)(index % Launch.Groups.X), (int)(index / Launch.Groups.X % Launch.Groups.Y), (int)(index / ((long)Launch.Groups.X * Launch.Groups.Y)));
+        Position = position;
+        long index = position.X + ((long)Launch.Groups.X * (position.Y + ((long)Launch.Groups.Y * position.Z)));
         _random = (uint)((index + 1) * 2654435761L) ^ ((uint)Options.Seed * 40503u) ^ 0x9e3779b9u;
+        CopyClock = 0;
+        LiveWarps = _warps.Length;
         Shared.Reset();
         BulkCopies.Clear();
         foreach (NamedBarrier barrier in _barriers) barrier.Reset();
         foreach (Warp warp in _warps) warp.Reset();
-        int live = _warps.Length, idle = 0;
-        while (live > 0)
+    }
+
+    /// <summary>Gives each warp a turn, in some order and of some length, and copies by TMA a chance to come; false where nothing moved.</summary>
+    public bool Step()
+    {
+        bool progress = false;
+        int first = Random(_warps.Length);
+        for (int i = 0; i < _warps.Length; i++)
         {
-            bool progress = false;
-            int first = Random(_warps.Length);
-            for (int i = 0; i < _warps.Length; i++)
-            {
-                Warp warp = _warps[(first + i) % _warps.Length];
-                if (warp.IsDone || warp.WaitingAt >= 0) continue;
-                progress |= warp.Run(_warps.Length == 1 ? int.MaxValue : 1 + Random(200));
-                if (!warp.IsDone) continue;
-                live--;
-                AsyncCopy.CheckDone(warp);
-                foreach (NamedBarrier barrier in _barriers) barrier.TryRelease(this);
-            }
-
-            if (BulkCopies.Count > 0 && (!progress || Random(4) == 0))
-            {
-                BulkCopy.CompleteOne(this, Random(BulkCopies.Count));
-                progress = true;
-            }
-
-            idle = progress ? 0 : idle + 1;
-            if (idle > MaxIdleRounds) throw new SimulationException($"{Kernel.Name}, group {Position}: deadlock: {string.Join(" | ", _warps.Where(w => !w.IsDone).Select(w => w.Describe()))}");
+            Warp warp = _warps[(first + i) % _warps.Length];
+            if (warp.IsDone || warp.WaitingAt >= 0) continue;
+            progress |= warp.Run(_warps.Length == 1 && Cluster.Count == 1 ? int.MaxValue : 1 + Random(200));
+            if (!warp.IsDone) continue;
+            LiveWarps--;
+            if (warp.Warpgroup.Count > 0) throw new SimulationException($"{Kernel.Name}, group {Position}, warp {warp.Index}: ended while {warp.Warpgroup.Count} wgmma were under way");
+            AsyncCopy.CheckDone(warp);
+            foreach (NamedBarrier barrier in _barriers) barrier.TryRelease(this);
         }
 
-        if (BulkCopies.Count > 0) throw new SimulationException($"{Kernel.Name}, group {Position}: ended while {BulkCopies.Count} copies by TMA were under way");
+        if (BulkCopies.Count > 0 && (!progress || Random(4) == 0))
+        {
+            BulkCopy.CompleteOne(this, Random(BulkCopies.Count));
+            progress = true;
+        }
+
+        if (IsDone && BulkCopies.Count > 0) throw new SimulationException($"{Kernel.Name}, group {Position}: ended while {BulkCopies.Count} copies by TMA were under way");
+        return progress;
+    }
+
+    /// <summary>Where the warps stand, for a message about a deadlock.</summary>
+    public string Describe() => string.Join(" | ", _warps.Where(warp => !warp.IsDone).Select(warp => warp.Describe()));
+
+    /// <summary>All warps know what all have done.</summary>
+    public void JoinClocks()
+    {
+        int[] clock = new int[Launch.WarpsPerGroup + 1], proxy = new int[clock.Length];
+        foreach (Warp warp in _warps) warp.Release(clock, proxy);
+        foreach (Warp warp in _warps) warp.Acquire(clock, proxy);
     }
 
     /// <summary>A warp comes to a barrier.</summary>

@@ -30,6 +30,7 @@ internal sealed unsafe class Warp
         _local = GC.AllocateUninitializedArray<byte>((kernel.LocalBytes * 32) + 1, pinned: true);
         Local = (byte*)Unsafe.AsPointer(ref _local[0]);
         Clock = new int[group.Launch.WarpsPerGroup + 1];
+        ProxyClock = new int[Clock.Length];
         CopyGroups = new int[32];
         kernel.Registers.FillConstants(this);
     }
@@ -57,6 +58,9 @@ internal sealed unsafe class Warp
 
     /// <summary>What this warp knows of the others' progress (a vector clock, its own entry included): the base of the check for races.</summary>
     public int[] Clock { get; }
+
+    /// <summary>What of it the asynchronous proxy (TMA, wgmma) sees too, by fence.proxy.async.</summary>
+    public int[] ProxyClock { get; }
 
     /// <summary>cp.async that have not been waited for, in order.</summary>
     public List<AsyncCopy> Copies { get; } = [];
@@ -87,6 +91,7 @@ internal sealed unsafe class Warp
         _fragments[0] = new Fragment { Mask = Alive };
         WaitingAt = -1;
         Array.Clear(Clock);
+        Array.Clear(ProxyClock);
         Clock[Index] = 1;
         Copies.Clear();
         Array.Clear(CopyGroups);
@@ -122,7 +127,7 @@ internal sealed unsafe class Warp
 
                 Statistics.WarpInstructions++;
                 Statistics.LaneInstructions += BitOperations.PopCount(execute);
-                if (Warpgroup.Count > 0) Warpgroup.Check(this, instruction);
+                if (Warpgroup.Count > 0) Warpgroup.Check(instruction);
                 switch (instruction.Schedule)
                 {
                     case Schedule.Branch:
@@ -175,15 +180,31 @@ internal sealed unsafe class Warp
             + string.Join(" / ", _fragments.Take(_fragmentCount).Select(f => f.Counter < _code.Length ? $"line {_code[f.Counter].Line} `{Shortened(_code[f.Counter].Text)}` lanes {f.Mask:x8}" : "end"));
 
     /// <summary>Takes over what another has published.</summary>
-    public void Acquire(int[] published)
+    public void Acquire(int[] published, int[] publishedProxy)
     {
-        for (int i = 0; i < Clock.Length; i++) Clock[i] = Math.Max(Clock[i], published[i]);
+        for (int i = 0; i < Clock.Length; i++)
+        {
+            Clock[i] = Math.Max(Clock[i], published[i]);
+            ProxyClock[i] = Math.Max(ProxyClock[i], publishedProxy[i]);
+        }
     }
 
     /// <summary>Publishes what this warp has done so far; what it does afterwards is newer.</summary>
-    public void Release(int[] published)
+    public void Release(int[] published, int[] publishedProxy)
     {
-        for (int i = 0; i < Clock.Length; i++) published[i] = Math.Max(published[i], Clock[i]);
+        for (int i = 0; i < Clock.Length; i++)
+        {
+            published[i] = Math.Max(published[i], Clock[i]);
+            publishedProxy[i] = Math.Max(publishedProxy[i], ProxyClock[i]);
+        }
+
+        Clock[Index]++;
+    }
+
+    /// <summary>fence.proxy.async: what this warp knows, the asynchronous proxy sees from now on.</summary>
+    public void FenceProxy()
+    {
+        Clock.CopyTo(ProxyClock.AsSpan());
         Clock[Index]++;
     }
 
