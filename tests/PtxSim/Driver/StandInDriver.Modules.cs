@@ -89,7 +89,7 @@ public static unsafe partial class StandInDriver
         }
     }
 
-    private static int RunNow(PtxKernel kernel, KernelLaunch launch)
+    private static int RunNow(SimulatedKernel kernel, KernelLaunch launch)
     {
         try
         {
@@ -115,7 +115,7 @@ public static unsafe partial class StandInDriver
     }
 
     /// <summary>Arguments from an array of pointers, one for each parameter.</summary>
-    private static byte[] Packed(PtxKernel kernel, nint* parameters)
+    private static byte[] Packed(SimulatedKernel kernel, nint* parameters)
     {
         byte[] arguments = new byte[kernel.ParameterBytes];
         for (int i = 0; i < kernel.Parameters.Count; i++)
@@ -124,7 +124,7 @@ public static unsafe partial class StandInDriver
     }
 
     /// <summary>Arguments that come in one buffer (CU_LAUNCH_PARAM_BUFFER_POINTER and _SIZE).</summary>
-    private static byte[] PackedAlready(PtxKernel kernel, nint* extra)
+    private static byte[] PackedAlready(SimulatedKernel kernel, nint* extra)
     {
         void* buffer = null;
         long size = 0;
@@ -145,7 +145,7 @@ public static unsafe partial class StandInDriver
             if (image[0] == 0x7f) return 209;
             string text = Marshal.PtrToStringUTF8((nint)image)!;
             LastModule = text;
-            Modules[*module = NewHandle()] = new Module(PtxKernel.Load(text));
+            Modules[*module = NewHandle()] = new Module(SimulatedKernel.Load(text));
             Log(count, options, values, 3, string.Empty);
             Log(count, options, values, 5, string.Empty);
             return Success;
@@ -178,11 +178,11 @@ public static unsafe partial class StandInDriver
         values[sizeAt] = length;
     }
 
-    private sealed record Module(IReadOnlyList<PtxKernel> Kernels);
+    private sealed record Module(IReadOnlyList<SimulatedKernel> Kernels);
 
-    private sealed class Function(PtxKernel kernel)
+    private sealed class Function(SimulatedKernel kernel)
     {
-        public PtxKernel Kernel => kernel;
+        public SimulatedKernel Kernel => kernel;
 
         public int MaxDynamicShared { get; set; } = DefaultDynamicShared;
     }

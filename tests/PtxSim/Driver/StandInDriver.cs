@@ -46,7 +46,7 @@ public static unsafe partial class StandInDriver
     public static string? LastFailure { get; private set; }
 
     /// <summary>Is told of every launch, before it runs.</summary>
-    public static Action<PtxKernel, KernelLaunch>? OnLaunch { get; set; }
+    public static Action<SimulatedKernel, KernelLaunch>? OnLaunch { get; set; }
 
     /// <summary>
     /// Puts the stand-in into the place of the driver for ILGPU and for the given assemblies; it must come before their first call. May be

@@ -16,7 +16,7 @@ internal sealed partial class Decoder
         string[] results = o[0].Split('|', StringSplitOptions.TrimEntries);
         if (combination is null && results.Length == 1) return CompareOf(s, comparison, Destination(o[0], 0), o[1], o[2]);
 
-        int scratch = _registers.Find(PtxKernel.Sink)!.Value.Offset;
+        int scratch = _registers.Find(SimulatedKernel.Sink)!.Value.Offset;
         Instruction compare = CompareOf(s, comparison, scratch, o[1], o[2]);
         bool isNegated = combination is not null && o[3].StartsWith('!');
         int with = combination is null ? -1 : Predicate(o[3].TrimStart('!'));

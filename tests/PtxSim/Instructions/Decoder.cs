@@ -5,7 +5,7 @@ using MiniVlp.PtxSim.Text;
 namespace MiniVlp.PtxSim.Instructions;
 
 /// <summary>Turns the statements of a kernel into instructions that run.</summary>
-internal sealed partial class Decoder(PtxEntry entry, PtxKernel kernel)
+internal sealed partial class Decoder(PtxEntry entry, SimulatedKernel kernel)
 {
     /// <summary>Where parameters start among addresses.</summary>
     public const ulong ParameterWindow = 0x0200_0000_0000;
@@ -110,7 +110,7 @@ internal sealed partial class Decoder(PtxEntry entry, PtxKernel kernel)
     /// <summary>The place of an operand that is written; <c>_</c> is a place that nobody reads.</summary>
     private int Destination(string operand, int width)
     {
-        if (operand == "_") return _registers.Find(PtxKernel.Sink)!.Value.Offset;
+        if (operand == "_") return _registers.Find(SimulatedKernel.Sink)!.Value.Offset;
         if (_registers.Find(operand) is not { } place) throw new SimulationException($"there is no register {operand}");
         if (place.Width != width) throw new SimulationException($"{operand} has {place.Width * 8} bits where {width * 8} are needed");
         _touched.Add(place.Offset);

@@ -9,7 +9,7 @@ internal sealed class Cluster
     private readonly List<Warp> _waiting = [];
     private readonly Dim3 _size;
 
-    public Cluster(PtxKernel kernel, KernelLaunch launch, GlobalMemory memory, SimulationOptions options, Statistics statistics)
+    public Cluster(SimulatedKernel kernel, KernelLaunch launch, GlobalMemory memory, SimulationOptions options, Statistics statistics)
     {
         _size = kernel.ClusterSize;
         _groups = new ThreadGroup[_size.Count];

@@ -10,7 +10,7 @@ internal sealed class ThreadGroup
     private readonly NamedBarrier[] _barriers = new NamedBarrier[16];
     private uint _random;
 
-    public ThreadGroup(PtxKernel kernel, KernelLaunch launch, GlobalMemory memory, SimulationOptions options, Statistics statistics, Cluster cluster, int rank)
+    public ThreadGroup(SimulatedKernel kernel, KernelLaunch launch, GlobalMemory memory, SimulationOptions options, Statistics statistics, Cluster cluster, int rank)
     {
         Kernel = kernel;
         Launch = launch;
@@ -25,7 +25,7 @@ internal sealed class ThreadGroup
         for (int i = 0; i < _barriers.Length; i++) _barriers[i] = new NamedBarrier(launch.WarpsPerGroup + 1);
     }
 
-    public PtxKernel Kernel { get; }
+    public SimulatedKernel Kernel { get; }
 
     public KernelLaunch Launch { get; }
 

@@ -23,7 +23,7 @@ internal sealed unsafe class Warp
         Group = group;
         Index = index;
         Threads = threads;
-        PtxKernel kernel = group.Kernel;
+        SimulatedKernel kernel = group.Kernel;
         _code = kernel.Code;
         _registerFile = GC.AllocateUninitializedArray<byte>(kernel.Registers.Bytes, pinned: true);
         Registers = (byte*)Unsafe.AsPointer(ref _registerFile[0]);

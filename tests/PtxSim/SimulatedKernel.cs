@@ -5,12 +5,12 @@ using MiniVlp.PtxSim.Text;
 namespace MiniVlp.PtxSim;
 
 /// <summary>A kernel, decoded and ready to run.</summary>
-public sealed class PtxKernel
+public sealed class SimulatedKernel
 {
     /// <summary>A register that takes results nobody wants.</summary>
     internal const string Sink = "%sink";
 
-    private PtxKernel(PtxEntry entry)
+    private SimulatedKernel(PtxEntry entry)
     {
         Name = entry.Name;
         ParameterBytes = entry.ParameterBytes;
@@ -56,7 +56,7 @@ public sealed class PtxKernel
 
     /// <summary>Decodes the kernels of a module.</summary>
     /// <exception cref="SimulationException">Something in it is not modelled; the message has the line.</exception>
-    public static IReadOnlyList<PtxKernel> Load(string module) => [.. PtxReader.Read(module).Select(entry => new PtxKernel(entry))];
+    public static IReadOnlyList<SimulatedKernel> Load(string module) => [.. PtxReader.Read(module).Select(entry => new SimulatedKernel(entry))];
 
     /// <summary>Runs a launch to its end.</summary>
     /// <exception cref="SimulationException">The kernel did what it must not.</exception>
