@@ -16,8 +16,8 @@ internal interface IReduction<T>
 /// <param name="Second">The other.</param>
 internal readonly record struct SumPair(float First, float Second);
 
-/// <summary>Addition.</summary>
-internal readonly struct Addition : IReduction<float>, IReduction<double>, IReduction<SumPair>
+/// <summary>SumReduction.</summary>
+internal readonly struct SumReduction : IReduction<float>, IReduction<double>, IReduction<SumPair>
 {
     public static float Combine(float first, float second) => first + second;
 
@@ -27,7 +27,7 @@ internal readonly struct Addition : IReduction<float>, IReduction<double>, IRedu
 }
 
 /// <summary>The larger of the two.</summary>
-internal readonly struct Maximum : IReduction<float>
+internal readonly struct MaxReduction : IReduction<float>
 {
     public static float Combine(float first, float second) => MathF.Max(first, second);
 }
@@ -66,19 +66,43 @@ internal static class GroupReduction
         return result;
     }
 
+    /// <summary>
+    /// Combines, in order, the values of threads that stand <paramref name="columns"/> apart, when a group of threads is a matrix with so many
+    /// columns; threads of the first row get the result.
+    /// </summary>
+    /// <param name="shared">One element for each thread of the group; free again afterwards.</param>
+    /// <param name="value">What this thread has.</param>
+    /// <param name="columns">A divisor of the group's size.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T ReduceColumns<T, TReduction>(ArrayView<T> shared, T value, int columns)
+        where T : unmanaged
+        where TReduction : struct, IReduction<T>
+    {
+        shared[Group.IdxX] = value;
+        Group.Barrier();
+        T result = value;
+        if (Group.IdxX < columns)
+        {
+            for (int i = Group.IdxX + columns; i < shared.Length; i += columns) result = TReduction.Combine(result, shared[i]);
+        }
+
+        Group.Barrier();
+        return result;
+    }
+
     /// <summary>Σ value over each part.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static float Sum(ArrayView<float> shared, float value, int lanes) => Reduce<float, Addition>(shared, value, lanes);
+    public static float Sum(ArrayView<float> shared, float value, int lanes) => Reduce<float, SumReduction>(shared, value, lanes);
 
     /// <summary>Σ value over each part, in double precision.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static double Sum(ArrayView<double> shared, double value, int lanes) => Reduce<double, Addition>(shared, value, lanes);
+    public static double Sum(ArrayView<double> shared, double value, int lanes) => Reduce<double, SumReduction>(shared, value, lanes);
 
     /// <summary>Two sums over each part.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static SumPair Sum(ArrayView<SumPair> shared, SumPair value, int lanes) => Reduce<SumPair, Addition>(shared, value, lanes);
+    public static SumPair Sum(ArrayView<SumPair> shared, SumPair value, int lanes) => Reduce<SumPair, SumReduction>(shared, value, lanes);
 
     /// <summary>The largest value of each part.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static float Max(ArrayView<float> shared, float value, int lanes) => Reduce<float, Maximum>(shared, value, lanes);
+    public static float Max(ArrayView<float> shared, float value, int lanes) => Reduce<float, MaxReduction>(shared, value, lanes);
 }

@@ -24,63 +24,125 @@ public readonly record struct AdamStep(
 /// <param name="IsNesterov">Whether the step looks ahead: gradient + μ · velocity.</param>
 public readonly record struct SgdStep(float LearningRate, float Momentum, float WeightDecay, bool IsNesterov);
 
+/// <summary>One tensor that Adam or Lamb changes; all four buffers are of equal length.</summary>
+/// <param name="Step">Its constants.</param>
+/// <param name="Parameters">p, changed in place.</param>
+/// <param name="Gradient">The gradient.</param>
+/// <param name="FirstMoment">m, changed in place.</param>
+/// <param name="SecondMoment">v, changed in place.</param>
+public readonly record struct AdamSegment(
+    AdamStep Step, DeviceBuffer Parameters, DeviceBuffer Gradient, DeviceBuffer FirstMoment, DeviceBuffer SecondMoment);
+
+/// <summary>One tensor that gradient descent changes; all buffers are of equal length.</summary>
+/// <param name="Step">Its constants.</param>
+/// <param name="Parameters">p, changed in place.</param>
+/// <param name="Gradient">The gradient.</param>
+/// <param name="Velocity">v, changed in place; may be absent.</param>
+public readonly record struct SgdSegment(SgdStep Step, DeviceBuffer Parameters, DeviceBuffer Gradient, DeviceBuffer Velocity);
+
+/// <summary>Two buffers of equal length, the first of which follows the second.</summary>
+/// <param name="Target">What is changed.</param>
+/// <param name="Source">What it follows.</param>
+public readonly record struct LerpSegment(DeviceBuffer Target, DeviceBuffer Source);
+
+/// <summary>
+/// What changes parameters takes all tensors of a model at once: a model has hundreds, most of them small, and a GPU does them in a few launches.
+/// </summary>
 public partial interface IBackend
 {
     /// <summary>
     /// g = gradient (+ λ p when not decoupled); m = β₁ m + (1 - β₁) g; v = β₂ v + (1 - β₂) g²; p = (1 - η λ) p - η m̂ / (√v̂ + ε), in one pass
     /// (Kingma and Ba, arXiv:1412.6980; Loshchilov and Hutter, arXiv:1711.05101).
     /// </summary>
-    void Adam(in AdamStep step, DeviceBuffer parameters, DeviceBuffer gradient, DeviceBuffer firstMoment, DeviceBuffer secondMoment);
+    void Adam(ReadOnlySpan<AdamSegment> segments);
 
     /// <summary>
-    /// Moments as in Adam, u = m̂ / (√v̂ + ε) + λ p, p = p - η (|p| / |u|) u, where the ratio is 1 if a norm is 0 (You et al., arXiv:1904.00962).
+    /// Moments as in Adam, u = m̂ / (√v̂ + ε) + λ p, p = p - η (|p| / |u|) u, where the norms are those of one segment and their ratio is 1 if one
+    /// is 0 (You et al., arXiv:1904.00962).
     /// </summary>
-    void Lamb(in AdamStep step, DeviceBuffer parameters, DeviceBuffer gradient, DeviceBuffer firstMoment, DeviceBuffer secondMoment);
+    void Lamb(ReadOnlySpan<AdamSegment> segments);
 
     /// <summary>g = gradient + λ p; v = μ v + g; p = p - η (v, or g + μ v with Nesterov). Without velocity: p = p - η g.</summary>
-    void Sgd(in SgdStep step, DeviceBuffer parameters, DeviceBuffer gradient, DeviceBuffer velocity);
+    void Sgd(ReadOnlySpan<SgdSegment> segments);
 
     /// <summary>target = weight · target + (1 - weight) · source: the update of a momentum encoder.</summary>
-    void Lerp(DeviceBuffer target, DeviceBuffer source, double weight);
+    void Lerp(ReadOnlySpan<LerpSegment> segments, double weight);
 
-    /// <summary>Σ x², summed in double precision in an order that depends on the length alone.</summary>
-    double SumOfSquares(DeviceBuffer x);
+    /// <summary>Σ x² over all buffers, in an order that depends on the lengths alone; partial sums join in double precision. Waits for the device once.</summary>
+    double SumOfSquares(ReadOnlySpan<DeviceBuffer> buffers);
 
-    /// <summary>x = factor · x.</summary>
-    void ScaleInPlace(DeviceBuffer x, float factor);
+    /// <summary>x = factor · x for all buffers.</summary>
+    void ScaleInPlace(ReadOnlySpan<DeviceBuffer> buffers, float factor);
 }
 
 public sealed unsafe partial class CpuBackend
 {
     /// <inheritdoc/>
-    public void Adam(in AdamStep step, DeviceBuffer parameters, DeviceBuffer gradient, DeviceBuffer firstMoment, DeviceBuffer secondMoment)
-        => Run(
-            new AdamKernel(step, Floats(parameters), Floats(gradient), Floats(firstMoment), Floats(secondMoment), null, parameters.Length),
-            ChunkCount(parameters.Length, ElementwiseGrain));
-
-    /// <inheritdoc/>
-    public void Lamb(in AdamStep step, DeviceBuffer parameters, DeviceBuffer gradient, DeviceBuffer firstMoment, DeviceBuffer secondMoment)
+    public void Adam(ReadOnlySpan<AdamSegment> segments)
     {
-        DeviceBuffer update = Rent(parameters.Length);
-        Run(
-            new AdamKernel(step, Floats(parameters), Floats(gradient), Floats(firstMoment), Floats(secondMoment), Floats(update), parameters.Length),
-            ChunkCount(parameters.Length, ElementwiseGrain));
-        double parameterNorm = Math.Sqrt(SumOfSquares(parameters)), updateNorm = Math.Sqrt(SumOfSquares(update));
-        double ratio = parameterNorm > 0 && updateNorm > 0 ? parameterNorm / updateNorm : 1;
-        Run(new BlendKernel(Floats(parameters), Floats(update), 1f, (float)(-step.LearningRate * ratio), parameters.Length), ChunkCount(parameters.Length, ElementwiseGrain));
-        Return(update);
+        foreach (AdamSegment segment in segments) Advance(segment, default);
     }
 
     /// <inheritdoc/>
-    public void Sgd(in SgdStep step, DeviceBuffer parameters, DeviceBuffer gradient, DeviceBuffer velocity)
-        => Run(new SgdKernel(step, Floats(parameters), Floats(gradient), Floats(velocity), parameters.Length), ChunkCount(parameters.Length, ElementwiseGrain));
+    public void Lamb(ReadOnlySpan<AdamSegment> segments)
+    {
+        foreach (AdamSegment segment in segments)
+        {
+            DeviceBuffer parameters = segment.Parameters, update = Rent(parameters.Length);
+            Advance(segment, update);
+            double parameterNorm = Math.Sqrt(SumOfSquares(parameters)), updateNorm = Math.Sqrt(SumOfSquares(update));
+            double ratio = parameterNorm > 0 && updateNorm > 0 ? parameterNorm / updateNorm : 1;
+            Blend(parameters, update, 1f, (float)(-segment.Step.LearningRate * ratio));
+            Return(update);
+        }
+    }
 
     /// <inheritdoc/>
-    public void Lerp(DeviceBuffer target, DeviceBuffer source, double weight)
-        => Run(new BlendKernel(Floats(target), Floats(source), (float)weight, (float)(1 - weight), target.Length), ChunkCount(target.Length, ElementwiseGrain));
+    public void Sgd(ReadOnlySpan<SgdSegment> segments)
+    {
+        foreach (SgdSegment segment in segments)
+        {
+            int length = segment.Parameters.Length;
+            Run(
+                new SgdKernel(segment.Step, Floats(segment.Parameters), Floats(segment.Gradient), Floats(segment.Velocity), length),
+                ChunkCount(length, ElementwiseGrain));
+        }
+    }
 
     /// <inheritdoc/>
-    public double SumOfSquares(DeviceBuffer x)
+    public void Lerp(ReadOnlySpan<LerpSegment> segments, double weight)
+    {
+        foreach (LerpSegment segment in segments) Blend(segment.Target, segment.Source, (float)weight, (float)(1 - weight));
+    }
+
+    /// <inheritdoc/>
+    public double SumOfSquares(ReadOnlySpan<DeviceBuffer> buffers)
+    {
+        double sum = 0;
+        foreach (DeviceBuffer buffer in buffers) sum += SumOfSquares(buffer);
+        return sum;
+    }
+
+    /// <inheritdoc/>
+    public void ScaleInPlace(ReadOnlySpan<DeviceBuffer> buffers, float factor)
+    {
+        foreach (DeviceBuffer buffer in buffers) Blend(buffer, buffer, factor, 0f);
+    }
+
+    /// <summary>A step of Adam; with an update buffer, the moments' part of a step of Lamb.</summary>
+    private void Advance(in AdamSegment segment, DeviceBuffer update)
+    {
+        int length = segment.Parameters.Length;
+        Run(
+            new AdamKernel(
+                segment.Step, Floats(segment.Parameters), Floats(segment.Gradient), Floats(segment.FirstMoment), Floats(segment.SecondMoment), Floats(update), length),
+            ChunkCount(length, ElementwiseGrain));
+    }
+
+    private void Blend(DeviceBuffer target, DeviceBuffer source, float keep, float add)
+        => Run(new BlendKernel(Floats(target), Floats(source), keep, add, target.Length), ChunkCount(target.Length, ElementwiseGrain));
+
+    private double SumOfSquares(DeviceBuffer x)
     {
         int chunks = ChunkCount(x.Length, ElementwiseGrain);
         DeviceBuffer parts = Rent(chunks * 2);
@@ -90,10 +152,6 @@ public sealed unsafe partial class CpuBackend
         Return(parts);
         return sum;
     }
-
-    /// <inheritdoc/>
-    public void ScaleInPlace(DeviceBuffer x, float factor)
-        => Run(new BlendKernel(Floats(x), Floats(x), factor, 0f, x.Length), ChunkCount(x.Length, ElementwiseGrain));
 
     /// <summary>With an update buffer: writes the update u of Lamb there and leaves the parameters alone.</summary>
     private readonly record struct AdamKernel(

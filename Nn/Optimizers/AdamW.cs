@@ -1,5 +1,4 @@
 using MiniVlp.Kernels;
-using MiniVlp.Tensors;
 
 namespace MiniVlp.Nn.Optimizers;
 
@@ -20,9 +19,21 @@ public abstract class AdaptiveOptimizer : Optimizer
     /// <summary>ε: added to the root of the second moment.</summary>
     public abstract double Epsilon { get; init; }
 
-    private protected AdamStep StepArguments(int step, double learningRate, double weightDecay, bool isDecoupled) => new(
-        (float)Beta1, (float)(1 - Beta1), (float)Beta2, (float)(1 - Beta2), (float)Epsilon,
-        (float)(1 / (1 - Math.Pow(Beta1, step))), (float)(1 / Math.Sqrt(1 - Math.Pow(Beta2, step))), (float)learningRate, (float)weightDecay, isDecoupled);
+    private protected AdamSegment[] Segments(IReadOnlyList<ParameterStep> steps, bool isDecoupled)
+    {
+        AdamSegment[] segments = new AdamSegment[steps.Count];
+        for (int i = 0; i < segments.Length; i++)
+        {
+            ParameterStep step = steps[i];
+            AdamStep arguments = new(
+                (float)Beta1, (float)(1 - Beta1), (float)Beta2, (float)(1 - Beta2), (float)Epsilon,
+                (float)(1 / (1 - Math.Pow(Beta1, step.Number))), (float)(1 / Math.Sqrt(1 - Math.Pow(Beta2, step.Number))),
+                (float)step.LearningRate, (float)step.WeightDecay, isDecoupled);
+            segments[i] = new AdamSegment(arguments, step.Value.Buffer, step.Gradient.Buffer, step.State[0].Buffer, step.State[1].Buffer);
+        }
+
+        return segments;
+    }
 }
 
 /// <summary>
@@ -34,9 +45,7 @@ public sealed class AdamW(IEnumerable<ParameterGroup> groups, double learningRat
     /// <inheritdoc/>
     public override double Epsilon { get; init; } = 1e-8;
 
-    /// <inheritdoc/>
-    protected override void Update(Tensor value, Tensor gradient, IReadOnlyList<Tensor> state, int step, double learningRate, double weightDecay)
-        => value.Device.Backend.Adam(StepArguments(step, learningRate, weightDecay, isDecoupled: true), value.Buffer, gradient.Buffer, state[0].Buffer, state[1].Buffer);
+    private protected override void Update(IBackend backend, IReadOnlyList<ParameterStep> steps) => backend.Adam(Segments(steps, isDecoupled: true));
 }
 
 /// <summary>Adam (Kingma and Ba, arXiv:1412.6980) as AdamW, except that weight decay joins the gradient: g + λ p.</summary>
@@ -45,9 +54,7 @@ public sealed class Adam(IEnumerable<ParameterGroup> groups, double learningRate
     /// <inheritdoc/>
     public override double Epsilon { get; init; } = 1e-8;
 
-    /// <inheritdoc/>
-    protected override void Update(Tensor value, Tensor gradient, IReadOnlyList<Tensor> state, int step, double learningRate, double weightDecay)
-        => value.Device.Backend.Adam(StepArguments(step, learningRate, weightDecay, isDecoupled: false), value.Buffer, gradient.Buffer, state[0].Buffer, state[1].Buffer);
+    private protected override void Update(IBackend backend, IReadOnlyList<ParameterStep> steps) => backend.Adam(Segments(steps, isDecoupled: false));
 }
 
 /// <summary>
@@ -58,7 +65,5 @@ public sealed class Lamb(IEnumerable<ParameterGroup> groups, double learningRate
     /// <inheritdoc/>
     public override double Epsilon { get; init; } = 1e-6;
 
-    /// <inheritdoc/>
-    protected override void Update(Tensor value, Tensor gradient, IReadOnlyList<Tensor> state, int step, double learningRate, double weightDecay)
-        => value.Device.Backend.Lamb(StepArguments(step, learningRate, weightDecay, isDecoupled: true), value.Buffer, gradient.Buffer, state[0].Buffer, state[1].Buffer);
+    private protected override void Update(IBackend backend, IReadOnlyList<ParameterStep> steps) => backend.Lamb(Segments(steps, isDecoupled: true));
 }

@@ -1,3 +1,4 @@
+using MiniVlp.Kernels;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Nn.Optimizers;
@@ -15,18 +16,16 @@ public static class GradientClipping
     public static double ClipByGlobalNorm(IEnumerable<Parameter> parameters, double maxNorm)
     {
         if (!(maxNorm > 0)) throw new ArgumentOutOfRangeException(nameof(maxNorm), maxNorm, "The largest norm must be positive.");
-        List<Tensor> gradients = [];
+        (IBackend Backend, DeviceBuffer[] Gradients)[] devices =
+        [
+            .. parameters.Where(parameter => parameter.IsInitialized).Select(parameter => parameter.Gradient).OfType<Tensor>()
+                .GroupBy(gradient => gradient.Device.Backend, gradient => gradient.Buffer).Select(group => (group.Key, group.ToArray())),
+        ];
         double sum = 0;
-        foreach (Parameter parameter in parameters)
-        {
-            if (!parameter.IsInitialized || parameter.Gradient is not { } gradient) continue;
-            gradients.Add(gradient);
-            sum += gradient.Device.Backend.SumOfSquares(gradient.Buffer);
-        }
-
+        foreach ((IBackend backend, DeviceBuffer[] gradients) in devices) sum += backend.SumOfSquares(gradients);
         double norm = Math.Sqrt(sum), factor = maxNorm / (norm + 1e-6);
         if (!double.IsFinite(norm) || factor >= 1) return norm;
-        foreach (Tensor gradient in gradients) gradient.Device.Backend.ScaleInPlace(gradient.Buffer, (float)factor);
+        foreach ((IBackend backend, DeviceBuffer[] gradients) in devices) backend.ScaleInPlace(gradients, (float)factor);
         return norm;
     }
 }

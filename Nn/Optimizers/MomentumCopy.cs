@@ -1,3 +1,5 @@
+using MiniVlp.Kernels;
+
 namespace MiniVlp.Nn.Optimizers;
 
 /// <summary>
@@ -48,6 +50,7 @@ public sealed class MomentumCopy
     public void Update(double momentum)
     {
         if (!(momentum is >= 0 and <= 1)) throw new ArgumentOutOfRangeException(nameof(momentum), momentum, "The momentum must lie in [0, 1].");
-        foreach ((Parameter source, Parameter target) in _pairs) target.Value.Device.Backend.Lerp(target.Value.Buffer, source.Value.Buffer, momentum);
+        foreach (IGrouping<IBackend, LerpSegment> pairs in _pairs.GroupBy(pair => pair.Copy.Value.Device.Backend, pair => new LerpSegment(pair.Copy.Value.Buffer, pair.Online.Value.Buffer)))
+            pairs.Key.Lerp([.. pairs], momentum);
     }
 }

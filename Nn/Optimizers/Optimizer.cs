@@ -1,3 +1,4 @@
+using MiniVlp.Kernels;
 using MiniVlp.Tensors;
 using MiniVlp.Tensors.Safetensors;
 
@@ -11,6 +12,7 @@ public abstract class Optimizer : IDisposable
 {
     private readonly Dictionary<Parameter, Slot> _slots = [];
     private readonly List<(ParameterGroup Group, string Name, Parameter Parameter)> _parameters = [];
+    private readonly List<ParameterStep> _steps = [];
 
     private protected Optimizer(IEnumerable<ParameterGroup> groups, double learningRate, params string[] stateNames)
     {
@@ -66,8 +68,11 @@ public abstract class Optimizer : IDisposable
             if (!parameter.IsTrainable || !parameter.IsInitialized || parameter.Gradient is not { } gradient) continue;
             Slot slot = SlotOf(parameter);
             slot.Step++;
-            Update(parameter.Value, gradient, slot.Tensors, slot.Step, LearningRate * group.LearningRateMultiplier, group.WeightDecay);
+            _steps.Add(new ParameterStep(parameter.Value, gradient, slot.Tensors, slot.Step, LearningRate * group.LearningRateMultiplier, group.WeightDecay));
         }
+
+        foreach (IGrouping<IBackend, ParameterStep> steps in _steps.GroupBy(step => step.Value.Device.Backend)) Update(steps.Key, [.. steps]);
+        _steps.Clear();
     }
 
     /// <summary>Forgets the gradients of all parameters and keeps their memory.</summary>
@@ -140,14 +145,8 @@ public abstract class Optimizer : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>One step of one parameter.</summary>
-    /// <param name="value">The parameter, changed in place.</param>
-    /// <param name="gradient">Its gradient.</param>
-    /// <param name="state">Its tensors in the order of <see cref="StateNames"/>, zeros at first, changed in place.</param>
-    /// <param name="step">1 in the first step of this parameter.</param>
-    /// <param name="learningRate">Step size.</param>
-    /// <param name="weightDecay">Strength of the weight decay.</param>
-    protected abstract void Update(Tensor value, Tensor gradient, IReadOnlyList<Tensor> state, int step, double learningRate, double weightDecay);
+    /// <summary>One step of parameters that lie on one device.</summary>
+    private protected abstract void Update(IBackend backend, IReadOnlyList<ParameterStep> steps);
 
     private Slot SlotOf(Parameter parameter)
     {
@@ -170,6 +169,16 @@ public abstract class Optimizer : IDisposable
         foreach (Slot slot in _slots.Values) slot.Release();
         _slots.Clear();
     }
+
+    /// <summary>One step of one parameter.</summary>
+    /// <param name="Value">The parameter, changed in place.</param>
+    /// <param name="Gradient">Its gradient.</param>
+    /// <param name="State">Its tensors in the order of <see cref="StateNames"/>, zeros at first, changed in place.</param>
+    /// <param name="Number">1 in the first step of this parameter.</param>
+    /// <param name="LearningRate">Step size.</param>
+    /// <param name="WeightDecay">Strength of the weight decay.</param>
+    private protected readonly record struct ParameterStep(
+        Tensor Value, Tensor Gradient, IReadOnlyList<Tensor> State, int Number, double LearningRate, double WeightDecay);
 
     private sealed class Slot(Tensor[] tensors, Tensor stepTensor)
     {

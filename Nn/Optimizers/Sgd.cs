@@ -1,5 +1,4 @@
 using MiniVlp.Kernels;
-using MiniVlp.Tensors;
 
 namespace MiniVlp.Nn.Optimizers;
 
@@ -14,8 +13,12 @@ namespace MiniVlp.Nn.Optimizers;
 public sealed class Sgd(IEnumerable<ParameterGroup> groups, double learningRate, double momentum = 0, bool isNesterov = false)
     : Optimizer(groups, learningRate, momentum == 0 ? [] : ["momentum_buffer"])
 {
-    /// <inheritdoc/>
-    protected override void Update(Tensor value, Tensor gradient, IReadOnlyList<Tensor> state, int step, double learningRate, double weightDecay)
-        => value.Device.Backend.Sgd(
-            new SgdStep((float)learningRate, (float)momentum, (float)weightDecay, isNesterov), value.Buffer, gradient.Buffer, state.Count == 0 ? default : state[0].Buffer);
+    private protected override void Update(IBackend backend, IReadOnlyList<ParameterStep> steps) => backend.Sgd(
+    [
+        .. steps.Select(step => new SgdSegment(
+            new SgdStep((float)step.LearningRate, (float)momentum, (float)step.WeightDecay, isNesterov),
+            step.Value.Buffer,
+            step.Gradient.Buffer,
+            step.State.Count == 0 ? default : step.State[0].Buffer)),
+    ]);
 }
