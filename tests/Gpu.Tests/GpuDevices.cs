@@ -1,6 +1,12 @@
 using System.Collections.Concurrent;
 using MiniVlp.Kernels;
 using MiniVlp.Tensors;
+using Xunit;
+using Xunit.Sdk;
+using Xunit.v3;
+
+// Tests share the devices, and each looks at what it leaves rented there.
+[assembly: Parallelization(Mode = ParallelMode.None)]
 
 namespace MiniVlp.Gpu.Tests;
 
