@@ -1,4 +1,5 @@
 using MiniVlp.Engine.Tests.OpTable;
+using MiniVlp.PtxSim.Driver;
 using MiniVlp.Tensors;
 using Xunit;
 
@@ -8,6 +9,7 @@ namespace MiniVlp.PtxSim.Tests;
 /// The table of operations on a simulated CUDA device: what ILGPU really emits runs instruction by instruction, and every access of memory is
 /// checked. Cases with more elements than <see cref="LargestCase"/> are left out: they take long and reach no other code.
 /// </summary>
+[Collection(nameof(StandInDriver))]
 public sealed class SimulatedOpTableTests
 {
     /// <summary>Elements of all operands together, above which a case is left out.</summary>

@@ -96,8 +96,8 @@ internal sealed unsafe class SharedMemory
     {
         long offset = Check(address, size);
         int word = (int)(offset >> 2);
-        if (_isWritten[word] == 0) Unwritten(word, mayBe: false);
         if (_inFlight[word] != 0) throw InFlight(word);
+        if (_isWritten[word] == 0) Unwritten(word, mayBe: false);
         return _memory + offset;
     }
 
@@ -162,14 +162,15 @@ internal sealed unsafe class SharedMemory
     private long CheckRange(ulong address, int size)
     {
         long offset = OffsetOf(address);
-        return offset >= 0 && offset + size <= Size ? offset : throw new SimulationException($"{size} bytes at shared address {offset} are outside of the {Size} bytes that the group has");
+        bool isInGap = offset + size > _group.Kernel.StaticSharedBytes && offset < _group.Kernel.DynamicSharedOffset;
+        return offset >= 0 && offset + size <= Size && !isInGap ? offset : throw new SimulationException($"{size} bytes at shared address {offset} are outside of the {Size} bytes that the group has");
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void NoteRead(Warp warp, int word, bool mayBeUnwritten)
     {
-        if (_isWritten[word] == 0) Unwritten(word, mayBeUnwritten);
         if (_inFlight[word] != 0) throw InFlight(word);
+        if (_isWritten[word] == 0) Unwritten(word, mayBeUnwritten);
         if (!_checksRaces) return;
         int writer = _writer[word];
         if (_writeClock[word] > warp.Clock[writer] && writer != warp.Index) throw new SimulationException($"race: shared memory {Where(word)} is read while {Agent(writer)} wrote it with no barrier between");

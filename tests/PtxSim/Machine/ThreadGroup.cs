@@ -19,7 +19,7 @@ internal sealed class ThreadGroup
         Statistics = statistics;
         Cluster = cluster;
         Rank = rank;
-        Shared = new SharedMemory(this, kernel.DynamicSharedOffset + launch.DynamicSharedBytes, launch.WarpsPerGroup);
+        Shared = new SharedMemory(this, launch.DynamicSharedBytes > 0 ? kernel.DynamicSharedOffset + launch.DynamicSharedBytes : kernel.StaticSharedBytes, launch.WarpsPerGroup);
         _warps = new Warp[launch.WarpsPerGroup];
         for (int i = 0; i < _warps.Length; i++) _warps[i] = new Warp(this, i, (int)Math.Min(32, launch.Threads.Count - (i * 32)));
         for (int i = 0; i < _barriers.Length; i++) _barriers[i] = new NamedBarrier(launch.WarpsPerGroup + 1);
