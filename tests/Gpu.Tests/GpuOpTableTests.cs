@@ -51,5 +51,12 @@ public sealed class GpuOpTableTests
         OpRunner.Result again = OpRunner.Run(opCase, OpExpectation.Of(opCase), device, needsGradient: null);
         OpRunner.AssertSameBits(first.Output, again.Output, "forward again");
         for (int i = 0; i < first.Gradients.Length; i++) OpRunner.AssertSameBits(first.Gradients[i], again.Gradients[i], $"gradient of operand {i} again");
+
+        // A gradient does not depend on which other operands need one.
+        for (int only = 0; opCase.HasGradient && opCase.Inputs.Length > 1 && only < opCase.Inputs.Length; only++)
+        {
+            OpRunner.Result alone = OpRunner.Run(opCase, OpExpectation.Of(opCase), device, needsGradient: only);
+            OpRunner.AssertSameBits(first.Gradients[only], alone.Gradients[only], $"gradient of operand {only} alone");
+        }
     }
 }
