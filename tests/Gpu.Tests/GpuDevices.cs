@@ -18,10 +18,7 @@ public static class GpuDevices
     /// <summary>Names of all devices that are looked for, or those in MINIVLP_TEST_DEVICES (with commas between).</summary>
     public static string[] Names => Environment.GetEnvironmentVariable("MINIVLP_TEST_DEVICES") is { Length: > 0 } names ? names.Split(',') : ["ilgpu-cpu", "opencl", "cuda"];
 
-    /// <summary>Names of the devices that are fast enough for more than a handful of elements.</summary>
-    public static TheoryData<string> Fast => [.. Names.Where(name => name != "ilgpu-cpu")];
-
-    /// <summary>All names, for tests of a handful of elements.</summary>
+    /// <summary>The names as rows of a theory.</summary>
     public static TheoryData<string> All => [.. Names];
 
     /// <summary>The device; a test on one that is absent is skipped.</summary>
@@ -30,6 +27,13 @@ public static class GpuDevices
         (Device? device, string reason) = Find(name);
         Assert.SkipWhen(device is null, $"{name}: {reason}");
         return device;
+    }
+
+    /// <summary>The device; a test is skipped where it is absent, and on ILGPU's CPU accelerator, which is for a handful of elements.</summary>
+    public static Device RequireFast(string name)
+    {
+        Assert.SkipWhen(name == "ilgpu-cpu", "too slow for this test");
+        return Require(name);
     }
 
     /// <summary>The device, or null and why it is absent.</summary>

@@ -11,10 +11,10 @@ public sealed class GpuLongRowTests
     private const int Length = 100_003;
 
     [Theory]
-    [MemberData(nameof(GpuDevices.Fast), MemberType = typeof(GpuDevices))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void Sums_are_exact_to_the_last_places_and_always_the_same(string name)
     {
-        Device device = GpuDevices.Require(name);
+        Device device = GpuDevices.RequireFast(name);
         foreach (Shape shape in new Shape[] { [Length], [2, Length], [Length, 5], [3, 40_001, 2], [40_001, 3], [5_000, 33] })
         {
             float[] values = Values(shape.Length);
@@ -29,10 +29,10 @@ public sealed class GpuLongRowTests
     }
 
     [Theory]
-    [MemberData(nameof(GpuDevices.Fast), MemberType = typeof(GpuDevices))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void Running_sums_go_on_from_block_to_block_in_both_directions(string name)
     {
-        Device device = GpuDevices.Require(name);
+        Device device = GpuDevices.RequireFast(name);
         foreach (Shape shape in new Shape[] { [Length], [2, Length], [Length, 5] })
         {
             float[] values = Values(shape.Length);
@@ -54,10 +54,10 @@ public sealed class GpuLongRowTests
     }
 
     [Theory]
-    [MemberData(nameof(GpuDevices.Fast), MemberType = typeof(GpuDevices))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void The_largest_come_in_order_whatever_is_in_the_row(string name)
     {
-        Device device = GpuDevices.Require(name);
+        Device device = GpuDevices.RequireFast(name);
         float[] ties = [.. Enumerable.Range(0, 3001).Select(i => (float)(i * 37 % 101) - 50f)];
         float[] odd = [.. ties.Select((v, i) => (i % 500) switch { 7 => float.NaN, 8 => -float.NaN, 9 => float.NegativeInfinity, 10 => float.PositiveInfinity, 11 => -0f, 12 => 0f, _ => v })];
         float[] rows = [.. ties, .. odd, .. Enumerable.Repeat(1.5f, 3001), .. Values(3001)];
@@ -76,10 +76,10 @@ public sealed class GpuLongRowTests
     }
 
     [Theory]
-    [MemberData(nameof(GpuDevices.Fast), MemberType = typeof(GpuDevices))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void The_first_of_the_largest_is_found(string name)
     {
-        Device device = GpuDevices.Require(name);
+        Device device = GpuDevices.RequireFast(name);
         using TensorScope scope = new();
         float[] values = Values(2 * Length);
         values[Length - 3] = values[Length - 70] = values[^1] = 9f;

@@ -9,10 +9,10 @@ namespace MiniVlp.Gpu.Tests;
 public sealed class GpuMovementTests
 {
     [Theory]
-    [MemberData(nameof(GpuDevices.Fast), MemberType = typeof(GpuDevices))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void Elements_arrive_where_the_CPU_puts_them(string name)
     {
-        Device device = GpuDevices.Require(name);
+        Device device = GpuDevices.RequireFast(name);
         Same([2, 33, 70], x => x.Permute(0, 2, 1));
         Same([40, 3, 65], x => x.Permute(2, 1, 0));
         Same([3, 20, 5, 40], x => x.Permute(3, 1, 0, 2));
@@ -34,10 +34,10 @@ public sealed class GpuMovementTests
 
     /// <summary>Operands that start at no multiple of four elements cannot be read by quads.</summary>
     [Theory]
-    [MemberData(nameof(GpuDevices.Fast), MemberType = typeof(GpuDevices))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void Operands_may_start_anywhere(string name)
     {
-        Device device = GpuDevices.Require(name);
+        Device device = GpuDevices.RequireFast(name);
         foreach (int start in new[] { 0, 1, 4 })
         {
             foreach (Shape shape in new Shape[] { [9, 17], [9, 16], [9, 3, 8] })
@@ -60,10 +60,10 @@ public sealed class GpuMovementTests
     }
 
     [Theory]
-    [MemberData(nameof(GpuDevices.Fast), MemberType = typeof(GpuDevices))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void Rows_that_share_a_number_are_added_in_a_fixed_order(string name)
     {
-        Device device = GpuDevices.Require(name);
+        Device device = GpuDevices.RequireFast(name);
         const int Width = 37, Rows = 501;
         Random random = new(4);
         foreach (int count in new[] { 1, 63, 64, 65, 200, 5_000 })
@@ -92,10 +92,10 @@ public sealed class GpuMovementTests
     }
 
     [Theory]
-    [MemberData(nameof(GpuDevices.Fast), MemberType = typeof(GpuDevices))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void Padding_gives_no_gradient_and_tables_of_their_own_do_not_mix(string name)
     {
-        Device device = GpuDevices.Require(name);
+        Device device = GpuDevices.RequireFast(name);
         int[] ids = [.. Enumerable.Range(0, 300).Select(i => i % 3 == 0 ? 2 : i % 5)];
         (_, float[] expected) = Move(Device.Cpu, [5, 17], x => x.GatherRows(IndexTensor.FromArray(ids, [300], x.Device), paddingIndex: 2));
         (_, float[] actual) = Move(device, [5, 17], x => x.GatherRows(IndexTensor.FromArray(ids, [300], x.Device), paddingIndex: 2));
@@ -108,10 +108,10 @@ public sealed class GpuMovementTests
     }
 
     [Theory]
-    [MemberData(nameof(GpuDevices.Fast), MemberType = typeof(GpuDevices))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void The_range_of_many_ids_is_found(string name)
     {
-        Device device = GpuDevices.Require(name);
+        Device device = GpuDevices.RequireFast(name);
         using TensorScope scope = new();
         int[] ids = [.. Enumerable.Range(0, 70_001).Select(i => i % 1000)];
         (ids[^1], ids[300]) = (-17, 123_456_789);

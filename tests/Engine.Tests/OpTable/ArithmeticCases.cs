@@ -93,8 +93,8 @@ public static class ArithmeticCases
         }
     }
 
-    /// <summary>What a user writes: scalar forms only.</summary>
-    private readonly struct Hypotenuse : IBinaryOp
+    /// <summary>What a user writes: scalar forms only. Public, or ILGPU could not run it on its CPU accelerator.</summary>
+    public readonly struct Hypotenuse : IBinaryOp
     {
         public static float Forward(float left, float right) => MathF.Sqrt((left * left) + (right * right));
 

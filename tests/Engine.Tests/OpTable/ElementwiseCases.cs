@@ -36,8 +36,8 @@ public static class ElementwiseCases
     private static IEnumerable<OpCase> Unary(string name, Func<Tensor, Tensor> op, Func<double, double> reference, float low = -4f, float high = 4f)
         => Ragged.Select(shape => new OpCase($"{name} {shape}", [shape], t => op(t[0]), x => [.. x[0].Select(reference)]) { Range = (low, high) });
 
-    /// <summary>What a user writes: scalar forms only.</summary>
-    private readonly struct Cube : IUnaryOp
+    /// <summary>What a user writes: scalar forms only. Public, or ILGPU could not run it on its CPU accelerator.</summary>
+    public readonly struct Cube : IUnaryOp
     {
         public static float Forward(float x) => x * x * x;
 

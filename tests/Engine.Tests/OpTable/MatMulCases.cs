@@ -179,7 +179,7 @@ public static class MatMulCases
         }
     }
 
-    private readonly struct Cube : IUnaryOp
+    public readonly struct Cube : IUnaryOp
     {
         public static float Forward(float x) => x * x * x;
 
