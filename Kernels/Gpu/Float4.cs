@@ -4,12 +4,43 @@ using ILGPU;
 namespace MiniVlp.Kernels.Gpu;
 
 /// <summary>Four floats that a GPU moves by one 128-bit instruction.</summary>
-internal struct Float4
+internal struct Float4(float x, float y, float z, float w)
 {
-    public float X;
-    public float Y;
-    public float Z;
-    public float W;
+    /// <summary>Floats in one.</summary>
+    public const int Length = 4;
+
+    public float X = x;
+    public float Y = y;
+    public float Z = z;
+    public float W = w;
+
+    /// <summary>Four times the same number.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Float4 Of(float value) => new(value, value, value, value);
+
+    /// <summary>Elements 4 · <paramref name="quad"/> to 4 · quad + 3 of a view that starts at a multiple of 16 bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Float4 Load(ArrayView<float> view, long quad) => view.Cast<Float4>()[quad];
+
+    /// <summary>Writes or adds four elements of a gradient.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Put(GpuTarget target, long quad, Float4 value)
+    {
+        ArrayView<Float4> quads = target.View.Cast<Float4>();
+        if (target.Accumulate != 0) value.AddProduct(1f, quads[quad]);
+        quads[quad] = value;
+    }
+
+    /// <summary>Whether a buffer, or none, starts where four floats may be moved at once: the memory itself is aligned.</summary>
+    public static bool IsAligned(DeviceBuffer buffer) => buffer.Offset % Length == 0;
+
+    /// <summary>How many quads of <paramref name="length"/> elements an element-wise kernel moves at once: none where a buffer is not aligned for it.</summary>
+    public static int CountIn(int length, params ReadOnlySpan<DeviceBuffer> buffers)
+    {
+        foreach (DeviceBuffer buffer in buffers)
+            if (!IsAligned(buffer)) return 0;
+        return length / Length;
+    }
 
     /// <summary>this += factor · values.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

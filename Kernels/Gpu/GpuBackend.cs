@@ -126,9 +126,6 @@ public sealed partial class GpuBackend : IBackend
         if (source.Length > 0) Input(source).CopyTo(_stream, Output(destination));
     }
 
-    /// <inheritdoc/>
-    public void Fill(DeviceBuffer destination, float value) => LaunchElements(new FillKernel(Output(destination), value), destination.Length);
-
     /// <summary>Waits for the device and frees its memory.</summary>
     public void Dispose()
     {
@@ -217,14 +214,4 @@ public sealed partial class GpuBackend : IBackend
         => _accelerator is CudaAccelerator cuda
             ? new PtxLauncher<TKernel>(cuda, _compiler!.Compile(GpuKernelInfo.Of<TKernel>()))
             : new IlgpuLauncher<TKernel>(_accelerator);
-
-    internal readonly record struct FillKernel(ArrayView<float> Destination, float Value) : IGpuKernel
-    {
-        public static int GroupSize => 256;
-
-        public void Execute()
-        {
-            for (long i = Grid.GlobalLinearIndex; i < Destination.Length; i += Grid.DimX * GroupSize) Destination[i] = Value;
-        }
-    }
 }

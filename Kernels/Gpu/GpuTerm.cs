@@ -33,13 +33,13 @@ internal readonly record struct TermOperands(ArrayView<float> A, ArrayView<float
 
     /// <summary>The terms of four elements.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public Quad QuadAt<TTerm>(long quad, Quad small)
+    public Float4 QuadAt<TTerm>(long quad, Float4 small)
         where TTerm : struct, IGpuTerm
     {
-        Quad a = TTerm.OperandCount > 0 ? Quad.Load(A, quad) : default;
-        Quad b = TTerm.OperandCount > 1 ? Quad.Load(B, quad) : default;
-        Quad c = TTerm.OperandCount > 2 ? Quad.Load(C, quad) : default;
-        return new Quad(
+        Float4 a = TTerm.OperandCount > 0 ? Float4.Load(A, quad) : default;
+        Float4 b = TTerm.OperandCount > 1 ? Float4.Load(B, quad) : default;
+        Float4 c = TTerm.OperandCount > 2 ? Float4.Load(C, quad) : default;
+        return new Float4(
             TTerm.At(a.X, b.X, c.X, small.X, P, Q),
             TTerm.At(a.Y, b.Y, c.Y, small.Y, P, Q),
             TTerm.At(a.Z, b.Z, c.Z, small.Z, P, Q),

@@ -36,14 +36,8 @@ public sealed partial class GpuBackend
     private void Map<TTerm>(TermBuffers buffers, Broadcast layout, GradientTarget full)
         where TTerm : struct, IGpuTerm
     {
-        bool isEven = Quad.IsAligned(buffers.A) && Quad.IsAligned(buffers.B) && Quad.IsAligned(buffers.C) && Quad.IsAligned(full.Buffer);
-        if (TTerm.UsesSmall && isEven)
-        {
-            if (layout.Repeat > 1 && layout.Inner == 1) isEven = layout.Outer == 1 || layout.Repeat % Quad.Length == 0;
-            else isEven = Quad.IsAligned(buffers.Small) && (layout.Repeat == 1 || layout.Inner % Quad.Length == 0);
-        }
-
-        int quads = isEven ? layout.FullLength / Quad.Length : 0;
+        int quads = Float4.CountIn(layout.FullLength, buffers.A, buffers.B, buffers.C, full.Buffer);
+        if (TTerm.UsesSmall && !SmallComesInQuads(buffers.Small, layout)) quads = 0;
         LaunchElements(
             new MapKernel<TTerm>(buffers.Views, layout, layout.FullLength, quads, Target(full)),
             quads > 0 ? quads : layout.FullLength);
@@ -73,6 +67,12 @@ public sealed partial class GpuBackend
         Launch(new ReduceKernel<TTerm>(buffers.Views, layout, rowStride, tiling, blocks, scale, Target(target)), tiling.GroupCount(layout), blocks);
     }
 
+    /// <summary>Whether four neighbouring elements have four neighbouring small ones, or all the same one.</summary>
+    private static bool SmallComesInQuads(DeviceBuffer small, Broadcast layout)
+        => layout.Repeat > 1 && layout.Inner == 1
+            ? layout.Outer == 1 || layout.Repeat % Float4.Length == 0
+            : Float4.IsAligned(small) && (layout.Repeat == 1 || layout.Inner % Float4.Length == 0);
+
     /// <summary>Into how many blocks the middle axis is divided.</summary>
     private static int ReductionBlocks(Broadcast layout)
     {
@@ -97,16 +97,16 @@ public sealed partial class GpuBackend
         public void Execute()
         {
             long first = Grid.GlobalLinearIndex, step = Grid.DimX * GroupSize;
-            for (long quad = first; quad < Quads; quad += step) Quad.Put(Output, quad, Operands.QuadAt<TTerm>(quad, SmallQuad((int)quad * Quad.Length)));
-            for (long i = ((long)Quads * Quad.Length) + first; i < Length; i += step) Output.Put(i, Operands.At<TTerm>(i, TTerm.UsesSmall ? Operands.Small[SmallIndex((int)i)] : 0f));
+            for (long quad = first; quad < Quads; quad += step) Float4.Put(Output, quad, Operands.QuadAt<TTerm>(quad, SmallQuad((int)quad * Float4.Length)));
+            for (long i = ((long)Quads * Float4.Length) + first; i < Length; i += step) Output.Put(i, Operands.At<TTerm>(i, TTerm.UsesSmall ? Operands.Small[SmallIndex((int)i)] : 0f));
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private Quad SmallQuad(int index)
+        private Float4 SmallQuad(int index)
         {
             if (!TTerm.UsesSmall) return default;
-            if (Layout.Inner == 1 && Layout.Repeat > 1) return Quad.Of(Operands.Small[SmallIndex(index)]);
-            return Quad.Load(Operands.Small, SmallIndex(index) / Quad.Length);
+            if (Layout.Inner == 1 && Layout.Repeat > 1) return Float4.Of(Operands.Small[SmallIndex(index)]);
+            return Float4.Load(Operands.Small, SmallIndex(index) / Float4.Length);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -10,8 +10,7 @@ public sealed partial class GpuBackend
     {
         if (!y.IsNeeded) return;
         uint threshold = (uint)Math.Min(uint.MaxValue, rate * 4294967296.0);
-        bool isEven = Quad.IsAligned(x) && Quad.IsAligned(y.Buffer) && (run == 1 || run % Quad.Length == 0);
-        int quads = isEven ? x.Length / Quad.Length : 0;
+        int quads = run == 1 || run % Float4.Length == 0 ? Float4.CountIn(x.Length, x, y.Buffer) : 0;
         LaunchElements(new DropoutKernel(Input(x), threshold, 1f / (1f - rate), run, random, quads, Target(y)), quads > 0 ? quads : x.Length);
     }
 
@@ -26,16 +25,16 @@ public sealed partial class GpuBackend
             long first = Grid.GlobalLinearIndex, step = Grid.DimX * GroupSize;
             for (long quad = first; quad < Quads; quad += step)
             {
-                Quad x = Quad.Load(X, quad);
-                uint draw = (uint)quad * Quad.Length / (uint)RunLength;
+                Float4 x = Float4.Load(X, quad);
+                uint draw = (uint)quad * Float4.Length / (uint)RunLength;
                 (uint r0, uint r1, uint r2, uint r3) = Philox.Generate(Random.Seed, Random.Position + (draw / 4));
                 uint same = Word(draw, r0, r1, r2, r3);
-                Quad.Put(Y, quad, RunLength == 1
-                    ? new Quad(x.X * Factor(r0), x.Y * Factor(r1), x.Z * Factor(r2), x.W * Factor(r3))
-                    : new Quad(x.X * Factor(same), x.Y * Factor(same), x.Z * Factor(same), x.W * Factor(same)));
+                Float4.Put(Y, quad, RunLength == 1
+                    ? new Float4(x.X * Factor(r0), x.Y * Factor(r1), x.Z * Factor(r2), x.W * Factor(r3))
+                    : new Float4(x.X * Factor(same), x.Y * Factor(same), x.Z * Factor(same), x.W * Factor(same)));
             }
 
-            for (long i = ((long)Quads * Quad.Length) + first; i < X.Length; i += step)
+            for (long i = ((long)Quads * Float4.Length) + first; i < X.Length; i += step)
             {
                 uint draw = (uint)i / (uint)RunLength;
                 (uint r0, uint r1, uint r2, uint r3) = Philox.Generate(Random.Seed, Random.Position + (draw / 4));

@@ -35,7 +35,7 @@ public sealed partial class GpuBackend
     /// <inheritdoc/>
     public void GatherRows(DeviceBuffer table, DeviceBuffer ids, DeviceBuffer y, int width, RowGroups groups)
     {
-        int unit = width % Quad.Length == 0 && Quad.IsAligned(table) && Quad.IsAligned(y) ? Quad.Length : 1;
+        int unit = width % Float4.Length == 0 && Float4.IsAligned(table) && Float4.IsAligned(y) ? Float4.Length : 1;
         LaunchElements(new GatherRowsKernel(Input(table), IntInput(ids), Output(y), width / unit, groups, unit), y.Length / unit);
     }
 
@@ -78,7 +78,7 @@ public sealed partial class GpuBackend
             return;
         }
 
-        int unit = Quad.IsAligned(from) && Quad.IsAligned(to) && CanMoveQuads(merged) ? Quad.Length : 1;
+        int unit = Float4.IsAligned(from) && Float4.IsAligned(to) && CanMoveQuads(merged) ? Float4.Length : 1;
         if (unit > 1)
         {
             for (int i = 0; i < merged.Count; i++)
@@ -89,8 +89,8 @@ public sealed partial class GpuBackend
     }
 
     private static bool CanMoveQuads(List<MoveAxis> merged)
-        => merged.Count > 0 && merged[0] is { From: 1, To: 1 } && merged[0].Size % Quad.Length == 0
-        && merged.Skip(1).All(axis => axis.From % Quad.Length == 0 && axis.To % Quad.Length == 0);
+        => merged.Count > 0 && merged[0] is { From: 1, To: 1 } && merged[0].Size % Float4.Length == 0
+        && merged.Skip(1).All(axis => axis.From % Float4.Length == 0 && axis.To % Float4.Length == 0);
 
     /// <summary>Elements, or quads of them, from place to place; neighbouring threads write neighbours.</summary>
     internal readonly record struct MoveKernel(ArrayView<float> X, MoveAxes Axes, int Length, int Unit, GpuTarget Y) : IGpuKernel
@@ -103,7 +103,7 @@ public sealed partial class GpuBackend
             {
                 MovePlace place = Axes.Locate((int)i);
                 if (Unit == 1) Y.Put(place.To, X[place.From]);
-                else Quad.Put(Y, place.To, Quad.Load(X, place.From));
+                else Float4.Put(Y, place.To, Float4.Load(X, place.From));
             }
         }
     }
@@ -157,7 +157,7 @@ public sealed partial class GpuBackend
                 int id = (int)i / Width;
                 long from = ((Ids[id] + Groups.FirstRow(id)) * Width) + ((int)i - (id * Width));
                 if (Unit == 1) Y[i] = Table[from];
-                else Y.Cast<Quad>()[i] = Quad.Load(Table, from);
+                else Y.Cast<Float4>()[i] = Float4.Load(Table, from);
             }
         }
     }

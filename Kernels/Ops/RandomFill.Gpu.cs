@@ -23,16 +23,16 @@ public sealed partial class GpuBackend
     /// <summary>Four random numbers of a standard distribution from the four words of a counter.</summary>
     internal interface IDraw
     {
-        static abstract Quad From(ulong seed, ulong position, uint attempt);
+        static abstract Float4 From(ulong seed, ulong position, uint attempt);
     }
 
     internal readonly struct UniformDraw : IDraw
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Quad From(ulong seed, ulong position, uint attempt)
+        public static Float4 From(ulong seed, ulong position, uint attempt)
         {
             (uint r0, uint r1, uint r2, uint r3) = Philox.Generate(seed, position, attempt);
-            return new Quad(Philox.ToUniform(r0), Philox.ToUniform(r1), Philox.ToUniform(r2), Philox.ToUniform(r3));
+            return new Float4(Philox.ToUniform(r0), Philox.ToUniform(r1), Philox.ToUniform(r2), Philox.ToUniform(r3));
         }
     }
 
@@ -40,12 +40,12 @@ public sealed partial class GpuBackend
     internal readonly struct NormalDraw : IDraw
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Quad From(ulong seed, ulong position, uint attempt)
+        public static Float4 From(ulong seed, ulong position, uint attempt)
         {
-            Quad uniform = UniformDraw.From(seed, position, attempt);
+            Float4 uniform = UniformDraw.From(seed, position, attempt);
             BoxMuller(uniform.X, uniform.Y, out float first, out float second);
             BoxMuller(uniform.Z, uniform.W, out float third, out float fourth);
-            return new Quad(first, second, third, fourth);
+            return new Float4(first, second, third, fourth);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -67,7 +67,7 @@ public sealed partial class GpuBackend
         {
             for (long counter = Grid.GlobalLinearIndex; counter * 4 < Y.Length; counter += Grid.DimX * GroupSize)
             {
-                Quad four = TDraw.From(Random.Seed, Random.Position + (ulong)counter, 0);
+                Float4 four = TDraw.From(Random.Seed, Random.Position + (ulong)counter, 0);
                 long i = counter * 4;
                 Write(i, four.X);
                 Write(i + 1, four.Y);
@@ -98,7 +98,7 @@ public sealed partial class GpuBackend
             float value;
             do
             {
-                Quad four = NormalDraw.From(Random.Seed, position, attempt++);
+                Float4 four = NormalDraw.From(Random.Seed, position, attempt++);
                 value = FirstInside(FirstInside(four.X, four.Y), FirstInside(four.Z, four.W));
             }
             while (MathF.Abs(value) > Limit);
