@@ -250,6 +250,14 @@ internal static class InstructionsAmpere
     [IntrinsicImplementation, Ptx("tanh.approx.f32 %0, %1;")]
     public static float TanhApproximate(float x) => 0f;
 
+    /// <summary>mov.b64: a number that is computed here, not where it is used; the optimizer moves pure arithmetic to its use, even into a loop.</summary>
+    [IntrinsicImplementation, Ptx("mov.b64 %0, %1;")]
+    public static long Pin(long x) => x;
+
+    /// <summary>mov.b32: the same for 32 bits.</summary>
+    [IntrinsicImplementation, Ptx("mov.b32 %0, %1;")]
+    public static int Pin(int x) => x;
+
     // Threads.
 
     /// <summary>%laneid: the place of a thread in its warp.</summary>

@@ -8,12 +8,6 @@ internal struct Float2
     public float X, Y;
 }
 
-/// <summary>Four floats: 128 bits of memory, or what a thread holds of a 16 x 8 tile of accumulators: (g, 2q), (g, 2q + 1), (g + 8, 2q), (g + 8, 2q + 1) with g = lane / 4, q = lane % 4.</summary>
-internal struct Float4
-{
-    public float X, Y, Z, W;
-}
-
 /// <summary>Two 32-bit words.</summary>
 internal struct UInt2
 {
@@ -26,7 +20,10 @@ internal struct UInt4
     public uint X, Y, Z, W;
 }
 
-/// <summary>Accumulators of 16 rows x 32 columns a warp: one <see cref="Float4"/> for each 8 columns.</summary>
+/// <summary>
+/// Accumulators of 16 rows x 32 columns a warp: one <see cref="Float4"/> for each 8 columns, in which a thread holds (g, 2q), (g, 2q + 1),
+/// (g + 8, 2q) and (g + 8, 2q + 1) with g = lane / 4 and q = lane % 4.
+/// </summary>
 internal struct Accumulator32
 {
     public Float4 C0, C1, C2, C3;
