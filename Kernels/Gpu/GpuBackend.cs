@@ -90,7 +90,12 @@ public sealed partial class GpuBackend : IBackend
     public DeviceBuffer Rent(int length, ElementType elementType = ElementType.Float32) => new(_pool.Rent(length, elementType), 0, length);
 
     /// <inheritdoc/>
-    public void Return(DeviceBuffer buffer) => _pool.Return((PooledMemory)buffer.Memory!);
+    public void Return(DeviceBuffer buffer)
+    {
+        GpuMemory memory = (GpuMemory)buffer.Memory!;
+        DropCopy(memory);
+        _pool.Return(memory);
+    }
 
     /// <inheritdoc/>
     public void Upload(ReadOnlySpan<float> source, DeviceBuffer destination)
@@ -131,6 +136,7 @@ public sealed partial class GpuBackend : IBackend
     {
         _stream.Synchronize();
         foreach (IDisposable launcher in _launchers.Values) launcher.Dispose();
+        _tensorMaps?.Dispose();
         _pool.Dispose();
         _stream.Dispose();
         _accelerator.Dispose();

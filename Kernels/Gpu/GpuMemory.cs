@@ -48,6 +48,9 @@ internal sealed class GpuMemory : PooledMemory
         }
     }
 
+    /// <summary>These elements in bfloat16, if they were converted; out of date where it names another version.</summary>
+    public BFloat16Copy? Copy { get; set; }
+
     /// <summary>Notes that a kernel is about to write here.</summary>
     public void MarkWritten() => Version++;
 

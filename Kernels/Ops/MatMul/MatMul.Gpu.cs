@@ -22,8 +22,14 @@ public sealed partial class GpuBackend
         where TActivation : struct, IUnaryOp
     {
         if (args.OuterBatch * args.InnerBatch == 0 || args.Rows == 0 || args.Columns == 0) return;
-        if (TryTensorCoreMatMul<TActivation>(args, a, b, c, bias, residual, preActivation)) return;
+        if (!TryTensorCoreMatMul<TActivation>(args, a, b, c, bias, residual, preActivation)) PortableMatMul<TActivation>(args, a, b, c, bias, residual, preActivation);
+    }
 
+    /// <summary>The same by kernels that run on every device.</summary>
+    private void PortableMatMul<TActivation>(
+        in MatMulArgs args, DeviceBuffer a, DeviceBuffer b, DeviceBuffer c, DeviceBuffer bias, DeviceBuffer residual, DeviceBuffer preActivation)
+        where TActivation : struct, IUnaryOp
+    {
         MatMulEpilogue<TActivation> epilogue = new(Output(c), Input(bias), Input(residual), Output(preActivation), args.Alpha, args.Beta);
         if (IsDotProduct(args)) Dot(args, a, b, epilogue);
         else if (FillsWithLargeTiles(args)) Tiles<ThreadTile8x8, TActivation>(args, a, b, epilogue);

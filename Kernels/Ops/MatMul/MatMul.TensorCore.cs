@@ -1,10 +1,189 @@
+using ILGPU.Runtime.Cuda;
+using MiniVlp.Kernels.Gpu.Cuda;
+
 namespace MiniVlp.Kernels;
 
 public sealed partial class GpuBackend
 {
-    /// <summary>Computes a product on tensor cores, or returns false for the portable kernels to do it.</summary>
-    private static bool TryTensorCoreMatMul<TActivation>(
+    /// <summary>Rows, columns and depth below which tensor cores would mostly multiply zeros.</summary>
+    private const int LeastTensorCoreSize = 16;
+
+    /// <summary>Multiplications of one product below which the work around it counts for more.</summary>
+    private const long LeastTensorCoreWork = 32 * 32 * 32;
+
+    /// <summary>Most groups that a launch may have along the batch.</summary>
+    private const int MostGroupsZ = 65535;
+
+    private int? _sharedBytesPerGroup;
+    private TensorMaps? _tensorMaps;
+
+    /// <summary>How the operands of matrix products are rounded: not at all, unless it is set. Products of few rows or columns are not rounded.</summary>
+    public MatMulPrecision Precision { get; set; }
+
+    /// <summary>Takes the place of the table that chooses tiles: for tests, and to measure what the table should say.</summary>
+    internal (TensorCoreTileSize Tile, int Parts)? FixedTile { get; set; }
+
+    /// <summary>The level of instructions that the device has.</summary>
+    private CudaLevel Level => _compiler?.Target.Level ?? CudaLevel.Portable;
+
+    /// <summary>Shared memory that one group may have, on CUDA.</summary>
+    private int SharedBytesPerGroup => _sharedBytesPerGroup ??= OptInSharedBytes((CudaAccelerator)_accelerator);
+
+    /// <summary>Computes a product as <see cref="Precision"/> says, or returns false for it to be computed in float32.</summary>
+    private bool TryTensorCoreMatMul<TActivation>(
         in MatMulArgs args, DeviceBuffer a, DeviceBuffer b, DeviceBuffer c, DeviceBuffer bias, DeviceBuffer residual, DeviceBuffer preActivation)
         where TActivation : struct, IUnaryOp
-        => false;
+    {
+        if (Precision == MatMulPrecision.Float32 || !IsWorthTensorCores(args)) return false;
+        bool isTransposedB = !args.TransposeB;
+        int columnsA = args.TransposeA ? args.Rows : args.Depth, columnsB = args.TransposeB ? args.Depth : args.Columns;
+        if (Level < CudaLevel.Sm80)
+        {
+            if (Precision != MatMulPrecision.BFloat16) return false;
+            DeviceBuffer roundedA = RoundedToBFloat16(a), roundedB = RoundedToBFloat16(b);
+            PortableMatMul<TActivation>(args, roundedA, roundedB, c, bias, residual, preActivation);
+            Return(roundedA);
+            Return(roundedB);
+            return true;
+        }
+
+        if (Precision == MatMulPrecision.TensorFloat32)
+        {
+            if (!IsAligned(a, columnsA, args.OuterStrideA, args.InnerStrideA) || !IsAligned(b, columnsB, args.OuterStrideB, args.InnerStrideB)) return false;
+            TensorCoreOperand left = new(Input(a), columnsA * 4L, args.OuterStrideA * 4L, args.InnerStrideA * 4L, args.TransposeA);
+            TensorCoreOperand right = new(Input(b), columnsB * 4L, args.OuterStrideB * 4L, args.InnerStrideB * 4L, isTransposedB);
+            if (left.MatrixBytes(args.TransposeA ? args.Depth : args.Rows) > uint.MaxValue || right.MatrixBytes(isTransposedB ? args.Depth : args.Columns) > uint.MaxValue) return false;
+            TensorCoreMatMul<TensorFloat32Precision, TActivation>(args, left, right, c, bias, residual, preActivation);
+            return true;
+        }
+
+        if (!CanPad(a, columnsA, args.OuterStrideA, args.InnerStrideA) || !CanPad(b, columnsB, args.OuterStrideB, args.InnerStrideB)) return false;
+        DeviceBuffer copyA = BFloat16(a, columnsA), copyB = BFloat16(b, columnsB, copyA);
+        TensorCoreMatMul<BFloat16Precision, TActivation>(
+            args, Padded(copyA, columnsA, args.OuterStrideA, args.InnerStrideA, args.TransposeA), Padded(copyB, columnsB, args.OuterStrideB, args.InnerStrideB, isTransposedB),
+            c, bias, residual, preActivation);
+        ReturnUnkept(a, copyA);
+        ReturnUnkept(b, copyB);
+        return true;
+    }
+
+    private static bool IsWorthTensorCores(in MatMulArgs args)
+        => Math.Min(Math.Min(args.Rows, args.Columns), args.Depth) >= LeastTensorCoreSize && (long)args.Rows * args.Columns * args.Depth >= LeastTensorCoreWork
+            && (long)args.OuterBatch * args.InnerBatch <= MostGroupsZ;
+
+    /// <summary>Whether a copy with rows padded to a multiple of 8 can be addressed by the same strides.</summary>
+    private static bool CanPad(DeviceBuffer source, int columns, int outerStride, int innerStride)
+        => source.Length % columns == 0 && (columns % 8 == 0 ? ((outerStride | innerStride) & 7) == 0 : outerStride % columns == 0 && innerStride % columns == 0);
+
+    /// <summary>The copy as an operand.</summary>
+    private static TensorCoreOperand Padded(DeviceBuffer copy, int columns, int outerStride, int innerStride, bool isStepContiguous)
+    {
+        long padded = RoundUp8(columns);
+        return new(Input(copy), padded * 2, outerStride * padded / columns * 2, innerStride * padded / columns * 2, isStepContiguous);
+    }
+
+    private void TensorCoreMatMul<TPrecision, TActivation>(
+        in MatMulArgs args, in TensorCoreOperand a, in TensorCoreOperand b, DeviceBuffer c, DeviceBuffer bias, DeviceBuffer residual, DeviceBuffer preActivation)
+        where TPrecision : struct, ITensorCorePrecision
+        where TActivation : struct, IUnaryOp
+    {
+        bool hasWgmma = Level >= CudaLevel.Sm90a && TPrecision.Bytes == 2 && a.HasOneBatchAxis(args) && b.HasOneBatchAxis(args);
+        TensorCorePlan plan = FixedTile is { } tile
+            ? TensorCorePlan.Of(args, 128 / TPrecision.Bytes, tile.Tile, tile.Parts)
+            : TensorCorePlan.For(args, 128 / TPrecision.Bytes, _accelerator.NumMultiprocessors, SharedBytesPerGroup, hasWgmma);
+        if (plan.Parts == 1)
+        {
+            bool isAligned = args.Columns % 4 == 0 && ((c.Offset | bias.Offset | residual.Offset | preActivation.Offset) & 3) == 0;
+            LaunchTensorCores<TPrecision, TActivation>(
+                args, plan, a, b, new(Output(c), Input(bias), Input(residual), Output(preActivation), args.Rows, args.Columns, args.Alpha, args.Beta, isAligned ? 1 : 0));
+            return;
+        }
+
+        int products = args.OuterBatch * args.InnerBatch;
+        DeviceBuffer partial = Rent(checked(plan.Parts * products * args.Rows * args.Columns));
+        LaunchTensorCores<TPrecision, NoActivation>(
+            args, plan, a, b, new(Output(partial), default, default, default, args.Rows, args.Columns, 1f, 0f, args.Columns % 4 == 0 ? 1 : 0));
+        MatMulEpilogue<TActivation> epilogue = new(Output(c), Input(bias), Input(residual), Output(preActivation), args.Alpha, args.Beta);
+        LaunchElements(new MatMulSumKernel<TActivation>(Input(partial), plan.Parts, args.Columns, epilogue), (long)products * args.Rows * args.Columns);
+        Return(partial);
+    }
+
+    /// <summary>Picks the tile.</summary>
+    private void LaunchTensorCores<TPrecision, TActivation>(
+        in MatMulArgs args, in TensorCorePlan plan, in TensorCoreOperand a, in TensorCoreOperand b, in TensorCoreEpilogue<TActivation> epilogue)
+        where TPrecision : struct, ITensorCorePrecision
+        where TActivation : struct, IUnaryOp
+    {
+        switch (plan.Tile)
+        {
+            case TensorCoreTileSize.Wgmma128x256: LaunchWgmma(args, plan, a, b, epilogue); break;
+            case TensorCoreTileSize.Tile128x256: LaunchTensorCores<Tile128x256, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
+            case TensorCoreTileSize.Tile128x128: LaunchTensorCores<Tile128x128, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
+            default: LaunchTensorCores<Tile64x64, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
+        }
+    }
+
+    /// <summary>Picks the layouts for wgmma.</summary>
+    private void LaunchWgmma<TActivation>(
+        in MatMulArgs args, in TensorCorePlan plan, in TensorCoreOperand a, in TensorCoreOperand b, in TensorCoreEpilogue<TActivation> epilogue)
+        where TActivation : struct, IUnaryOp
+    {
+        if (a.IsStepContiguous && b.IsStepContiguous) LaunchWgmma<StepContiguous, StepContiguous, TActivation>(args, plan, a, b, epilogue);
+        else if (a.IsStepContiguous) LaunchWgmma<StepContiguous, DepthContiguous, TActivation>(args, plan, a, b, epilogue);
+        else if (b.IsStepContiguous) LaunchWgmma<DepthContiguous, StepContiguous, TActivation>(args, plan, a, b, epilogue);
+        else LaunchWgmma<DepthContiguous, DepthContiguous, TActivation>(args, plan, a, b, epilogue);
+    }
+
+    private void LaunchWgmma<TA, TB, TActivation>(
+        in MatMulArgs args, in TensorCorePlan plan, in TensorCoreOperand a, in TensorCoreOperand b, in TensorCoreEpilogue<TActivation> epilogue)
+        where TA : struct, IOperandLayout
+        where TB : struct, IOperandLayout
+        where TActivation : struct, IUnaryOp
+    {
+        int products = args.OuterBatch * args.InnerBatch;
+        _tensorMaps ??= new TensorMaps(_accelerator);
+        TensorMap mapA = a.Map(args.Rows, args.Depth, args, WgmmaMatMulKernel<TA, TB, TActivation>.BoxRowsA);
+        TensorMap mapB = b.Map(args.Columns, args.Depth, args, WgmmaMatMulKernel<TA, TB, TActivation>.BoxRowsB);
+        WgmmaMatMulKernel<TA, TB, TActivation> kernel = new(
+            _tensorMaps.Get(_stream, mapA), _tensorMaps.Get(_stream, mapB), mapA.Matrices == 1 ? 1 : 0, mapB.Matrices == 1 ? 1 : 0, products,
+            args.Depth, plan.PartDepth, plan.Parts, epilogue);
+        long blocks = (long)GroupCount(args.Rows, WgmmaMatMulKernel<TA, TB, TActivation>.BlockRows)
+            * GroupCount(args.Columns, WgmmaMatMulKernel<TA, TB, TActivation>.BlockColumns) * products * plan.Parts;
+        Launch(kernel, (int)Math.Min(_accelerator.NumMultiprocessors, blocks));
+    }
+
+    /// <summary>Picks the layouts for mma.sync.</summary>
+    private void LaunchTensorCores<TTile, TPrecision, TActivation>(
+        in MatMulArgs args, in TensorCorePlan plan, in TensorCoreOperand a, in TensorCoreOperand b, in TensorCoreEpilogue<TActivation> epilogue)
+        where TTile : struct, ITensorCoreTile
+        where TPrecision : struct, ITensorCorePrecision
+        where TActivation : struct, IUnaryOp
+    {
+        if (a.IsStepContiguous && b.IsStepContiguous) LaunchTensorCores<TTile, TPrecision, StepContiguous, StepContiguous, TActivation>(args, plan, a, b, epilogue);
+        else if (a.IsStepContiguous) LaunchTensorCores<TTile, TPrecision, StepContiguous, DepthContiguous, TActivation>(args, plan, a, b, epilogue);
+        else if (b.IsStepContiguous) LaunchTensorCores<TTile, TPrecision, DepthContiguous, StepContiguous, TActivation>(args, plan, a, b, epilogue);
+        else LaunchTensorCores<TTile, TPrecision, DepthContiguous, DepthContiguous, TActivation>(args, plan, a, b, epilogue);
+    }
+
+    private void LaunchTensorCores<TTile, TPrecision, TA, TB, TActivation>(
+        in MatMulArgs args, in TensorCorePlan plan, in TensorCoreOperand a, in TensorCoreOperand b, in TensorCoreEpilogue<TActivation> epilogue)
+        where TTile : struct, ITensorCoreTile
+        where TPrecision : struct, ITensorCorePrecision
+        where TA : struct, IOperandLayout
+        where TB : struct, IOperandLayout
+        where TActivation : struct, IUnaryOp
+    {
+        int products = args.OuterBatch * args.InnerBatch;
+        MmaMatMulKernel<TTile, TPrecision, TA, TB, TActivation> kernel = new(
+            a.View, b.View, checked((int)a.LeadingBytes), checked((int)b.LeadingBytes), a.OuterStrideBytes, a.InnerStrideBytes, b.OuterStrideBytes, b.InnerStrideBytes,
+            args.InnerBatch, products, args.Depth, plan.PartDepth, plan.Parts, epilogue);
+        Launch(kernel, checked(GroupCount(args.Rows, TTile.Rows) * GroupCount(args.Columns, TTile.Columns)), 1, products * plan.Parts);
+    }
+
+    /// <summary>What CUDA gives a group that asks for more than the usual 48 KiB.</summary>
+    private static int OptInSharedBytes(CudaAccelerator accelerator)
+    {
+        const int MaxSharedMemoryPerBlockOptIn = 97;
+        return CudaAPI.CurrentAPI.GetDeviceAttribute((DeviceAttributeKind)MaxSharedMemoryPerBlockOptIn, accelerator.DeviceId);
+    }
 }

@@ -1,0 +1,245 @@
+using MiniVlp.Kernels;
+using MiniVlp.Kernels.Gpu.Cuda;
+using MiniVlp.PtxSim.Driver;
+using Xunit;
+
+namespace MiniVlp.PtxSim.Tests.TensorCore;
+
+/// <summary>Tests that listen to the stand-in driver, which is one for all: nothing runs beside them.</summary>
+[CollectionDefinition(nameof(StandInDriver), DisableParallelization = true)]
+public sealed class ListeningTests;
+
+/// <summary>
+/// Products on simulated tensor cores against sums in double precision over operands that are rounded in the same way, so that what is left is
+/// the rounding of float32 sums. All edges are ragged, and matrices start anywhere.
+/// </summary>
+[Collection(nameof(StandInDriver))]
+public sealed class TensorCoreMatMulTests
+{
+    /// <summary>Error of a sum of at most 700 products of numbers between -1 and 1, in float32.</summary>
+    private const double Tolerance = 3e-5;
+
+    [Theory]
+    [InlineData("64x64", "NT", 100, 72, 200, 1, 1, 1)]
+    [InlineData("64x64", "NN", 65, 40, 77, 2, 3, 1)]
+    [InlineData("64x64", "TN", 70, 70, 500, 1, 2, 3)]
+    [InlineData("64x64", "TT", 33, 97, 64, 2, 1, 1)]
+    [InlineData("128x128", "NT", 200, 130, 100, 1, 1, 1)]
+    [InlineData("128x128", "NN", 129, 131, 90, 1, 2, 1)]
+    [InlineData("128x128", "TN", 130, 130, 130, 1, 1, 2)]
+    [InlineData("128x128", "TT", 50, 77, 65, 1, 2, 1)]
+    [InlineData("128x256", "NT", 200, 264, 192, 1, 1, 1)]
+    [InlineData("128x256", "NN", 130, 300, 333, 1, 1, 1)]
+    [InlineData("128x256", "TN", 130, 300, 333, 1, 1, 2)]
+    [InlineData("128x256", "TT", 40, 260, 70, 2, 1, 1)]
+    public void Bfloat16_by_mma_equals_the_reference(string tile, string layout, int rows, int columns, int depth, int outer, int inner, int parts)
+        => Check(MatMulPrecision.BFloat16, Enum.Parse<TensorCoreTileSize>("Tile" + tile), layout, rows, columns, depth, outer, inner, parts);
+
+    [Theory]
+    [InlineData("64x64", "NN", 68, 36, 100, 2, 1, 1)]
+    [InlineData("64x64", "TT", 68, 68, 68, 1, 2, 1)]
+    [InlineData("128x128", "NT", 132, 132, 68, 1, 1, 1)]
+    [InlineData("128x128", "TN", 132, 132, 200, 1, 1, 3)]
+    [InlineData("128x256", "NT", 130, 260, 100, 1, 1, 1)]
+    [InlineData("128x256", "NN", 132, 260, 100, 1, 1, 1)]
+    [InlineData("128x256", "TN", 132, 260, 100, 1, 1, 1)]
+    public void Tf32_equals_the_reference(string tile, string layout, int rows, int columns, int depth, int outer, int inner, int parts)
+        => Check(MatMulPrecision.TensorFloat32, Enum.Parse<TensorCoreTileSize>("Tile" + tile), layout, rows, columns, depth, outer, inner, parts);
+
+    /// <summary>C = GELU(z) + residual with z = sums + bias, which is stored: 128 bits at a time.</summary>
+    [Fact]
+    public void The_epilogue_applies_an_activation()
+    {
+        using GpuBackend backend = CreateBackend();
+        backend.Precision = MatMulPrecision.BFloat16;
+        MatMulArgs args = new(70, 36, 40) { TransposeB = true };
+        float[] a = Numbers(70 * 40, 1), b = Numbers(36 * 40, 2), bias = Numbers(36, 3), residual = Numbers(70 * 36, 4), z = new float[70 * 36], result = new float[70 * 36];
+        DeviceBuffer[] buffers = [Upload(backend, a), Upload(backend, b), backend.Rent(70 * 36), Upload(backend, bias), Upload(backend, residual), backend.Rent(70 * 36)];
+        backend.MatMul<Gelu>(args, buffers[0], buffers[1], buffers[2], buffers[3], buffers[4], buffers[5]);
+        backend.Download(buffers[2], result);
+        backend.Download(buffers[5], z);
+        double[] expected = [.. Reference(args, Rounded(a, MatMulPrecision.BFloat16), Rounded(b, MatMulPrecision.BFloat16)).Select((sum, i) => sum + bias[i % 36])];
+        AssertNear(expected, z);
+        AssertNear([.. expected.Select((value, i) => Gelu.Forward((float)value) + (double)residual[i])], result);
+        foreach (DeviceBuffer buffer in buffers) backend.Return(buffer);
+    }
+
+    /// <summary>A parameter is converted once for each change of it, and its copy goes back to the pool with it.</summary>
+    [Fact]
+    public void Operands_are_converted_once()
+    {
+        using GpuBackend backend = CreateBackend();
+        backend.Precision = MatMulPrecision.BFloat16;
+        MatMulArgs args = new(64, 64, 64) { TransposeB = true };
+        DeviceBuffer a = Upload(backend, Numbers(64 * 64, 1)), b = Upload(backend, Numbers(64 * 64, 2)), c = backend.Rent(64 * 64);
+        Assert.Equal(2, Conversions());
+        Assert.Equal(0, Conversions());
+        backend.Upload(Numbers(64 * 64, 3), a);
+        Assert.Equal(1, Conversions());
+        Assert.Equal(5, backend.RentedCount);
+        float[] result = new float[64 * 64];
+        backend.Download(c, result);
+        AssertNear(Reference(args, Rounded(Numbers(64 * 64, 3), MatMulPrecision.BFloat16), Rounded(Numbers(64 * 64, 2), MatMulPrecision.BFloat16)), result);
+        backend.Return(a);
+        backend.Return(b);
+        backend.Return(c);
+        Assert.Equal(0, backend.RentedCount);
+
+        int Conversions() => Launched(() => backend.MatMul(args, a, b, c)).Count(name => name.StartsWith("ToBFloat16Kernel", StringComparison.Ordinal));
+    }
+
+    /// <summary>Two parts of one memory as the two operands of a product: each has a copy of its own.</summary>
+    [Fact]
+    public void Both_operands_may_lie_in_one_memory()
+    {
+        using GpuBackend backend = CreateBackend();
+        backend.Precision = MatMulPrecision.BFloat16;
+        MatMulArgs args = new(32, 40, 64) { TransposeB = true };
+        float[] values = Numbers(72 * 64, 4), result = new float[32 * 40];
+        DeviceBuffer both = Upload(backend, values), c = backend.Rent(32 * 40);
+        backend.MatMul(args, both.Slice(0, 32 * 64), both.Slice(32 * 64, 40 * 64), c);
+        backend.Download(c, result);
+        float[] rounded = Rounded(values, MatMulPrecision.BFloat16);
+        AssertNear(Reference(args, rounded[..(32 * 64)], rounded[(32 * 64)..]), result);
+        backend.Return(both);
+        backend.Return(c);
+        Assert.Equal(0, backend.RentedCount);
+    }
+
+    /// <summary>The table: large products take the largest tile, deep ones with a small result are divided, small ones take small tiles.</summary>
+    [Fact]
+    public void The_plan_follows_the_sizes()
+    {
+        const int Multiprocessors = 132, Shared = 227 * 1024;
+        TensorCorePlan large = TensorCorePlan.For(new MatMulArgs(8192, 8192, 8192), 64, Multiprocessors, Shared, hasWgmma: true);
+        Assert.Equal(new TensorCorePlan(TensorCoreTileSize.Wgmma128x256, 1, 8192), large);
+        TensorCorePlan ampere = TensorCorePlan.For(new MatMulArgs(8192, 8192, 8192), 64, Multiprocessors, 99 * 1024, hasWgmma: false);
+        Assert.Equal(TensorCoreTileSize.Tile128x128, ampere.Tile);
+        TensorCorePlan deep = TensorCorePlan.For(new MatMulArgs(768, 768, 16384), 64, Multiprocessors, Shared, hasWgmma: true);
+        Assert.InRange(deep.Parts, 2, 16);
+        Assert.Equal(0, deep.PartDepth % 64);
+        TensorCorePlan small = TensorCorePlan.For(new MatMulArgs(512, 512, 256), 64, Multiprocessors, Shared, hasWgmma: true);
+        Assert.Equal(new TensorCorePlan(TensorCoreTileSize.Tile64x64, 1, 256), small);
+    }
+
+    /// <summary>Without anything else, then as C = α · sums + β · C + bias + residual, from the middle of larger memories.</summary>
+    private static void Check(MatMulPrecision precision, TensorCoreTileSize tile, string layout, int rows, int columns, int depth, int outer, int inner, int parts)
+    {
+        using GpuBackend backend = CreateBackend();
+        backend.Precision = precision;
+        backend.FixedTile = (tile, parts);
+        int products = outer * inner;
+        MatMulArgs args = new(rows, columns, depth)
+        {
+            TransposeA = layout[0] == 'T', TransposeB = layout[1] == 'T', OuterBatch = outer, InnerBatch = inner,
+            OuterStrideA = inner * rows * depth, InnerStrideA = rows * depth, OuterStrideB = inner * depth * columns, InnerStrideB = depth * columns,
+        };
+
+        // In bfloat16 the copy is aligned whatever the operand is; TF32 reads the operands themselves.
+        int offset = precision == MatMulPrecision.BFloat16 ? 3 : 4;
+        float[] valuesA = Numbers(products * rows * depth, 1), valuesB = Numbers(products * depth * columns, 2), valuesC = Numbers(products * rows * columns, 3);
+        DeviceBuffer a = Upload(backend, valuesA, offset), b = Upload(backend, valuesB, offset), c = Upload(backend, valuesC);
+        float[] result = new float[valuesC.Length], roundedA = Rounded(valuesA, precision), roundedB = Rounded(valuesB, precision);
+        double[] sums = Reference(args, roundedA, roundedB);
+        Assert.Contains(Launched(() => backend.MatMul(args, a, b, c)), name => name.StartsWith("MmaMatMulKernel", StringComparison.Ordinal));
+        backend.Download(c, result);
+        AssertNear(sums, result);
+
+        // An unaligned C takes the way of single elements.
+        float[] bias = Numbers(columns, 4), residual = Numbers(valuesC.Length, 5);
+        DeviceBuffer biasBuffer = Upload(backend, bias, 1), residualBuffer = Upload(backend, residual, 2), unaligned = Upload(backend, valuesC, 1);
+        backend.MatMul(args with { Alpha = 0.7f, Beta = 0.5f }, a, b, unaligned, biasBuffer, residualBuffer);
+        backend.Download(unaligned, result);
+        AssertNear([.. sums.Select((sum, i) => (0.7 * sum) + (0.5 * valuesC[i]) + bias[i % columns] + residual[i])], result);
+        foreach (DeviceBuffer buffer in new[] { a, b, c, biasBuffer, residualBuffer, unaligned }) backend.Return(buffer);
+        Assert.Equal(0, backend.RentedCount);
+    }
+
+    private static GpuBackend CreateBackend()
+    {
+        try
+        {
+            StandInDriver.Install(typeof(GpuBackend).Assembly);
+        }
+        catch (PlatformNotSupportedException exception)
+        {
+            Assert.Skip(exception.Message);
+        }
+
+        return GpuBackend.CreateCuda(checkGuards: true);
+    }
+
+    /// <summary>Names of the kernels that an action launches.</summary>
+    private static List<string> Launched(Action action)
+    {
+        List<string> names = [];
+        StandInDriver.OnLaunch = (kernel, _) => names.Add(kernel.Name);
+        try
+        {
+            action();
+        }
+        finally
+        {
+            StandInDriver.OnLaunch = null;
+        }
+
+        return names;
+    }
+
+    private static DeviceBuffer Upload(GpuBackend backend, float[] values, int offset = 0)
+    {
+        DeviceBuffer buffer = backend.Rent(values.Length + offset).Slice(offset, values.Length);
+        backend.Upload(values, buffer);
+        return buffer;
+    }
+
+    private static float[] Numbers(int count, int seed)
+    {
+        Random random = new(seed);
+        float[] numbers = new float[count];
+        for (int i = 0; i < count; i++) numbers[i] = (random.NextSingle() * 2f) - 1f;
+        return numbers;
+    }
+
+    /// <summary>bfloat16: to nearest even; TF32: to nearest, ties away from zero.</summary>
+    private static float[] Rounded(float[] values, MatMulPrecision precision) => [.. values.Select(x =>
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(x);
+        bits = precision == MatMulPrecision.BFloat16 ? (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000 : (bits + 0x1000) & 0xFFFFE000;
+        return BitConverter.UInt32BitsToSingle(bits);
+    })];
+
+    private static double[] Reference(in MatMulArgs args, float[] a, float[] b)
+    {
+        int products = args.OuterBatch * args.InnerBatch;
+        double[] c = new double[products * args.Rows * args.Columns];
+        for (int product = 0; product < products; product++)
+        {
+            int startA = (product / args.InnerBatch * args.OuterStrideA) + (product % args.InnerBatch * args.InnerStrideA);
+            int startB = (product / args.InnerBatch * args.OuterStrideB) + (product % args.InnerBatch * args.InnerStrideB);
+            for (int i = 0; i < args.Rows; i++)
+            {
+                for (int j = 0; j < args.Columns; j++)
+                {
+                    double sum = 0;
+                    for (int k = 0; k < args.Depth; k++)
+                    {
+                        sum += (double)a[startA + (args.TransposeA ? (k * args.Rows) + i : (i * args.Depth) + k)]
+                            * b[startB + (args.TransposeB ? (j * args.Depth) + k : (k * args.Columns) + j)];
+                    }
+
+                    c[(((product * args.Rows) + i) * args.Columns) + j] = sum;
+                }
+            }
+        }
+
+        return c;
+    }
+
+    private static void AssertNear(double[] expected, float[] actual)
+    {
+        Assert.Equal(expected.Length, actual.Length);
+        for (int i = 0; i < expected.Length; i++)
+            if (!(Math.Abs(expected[i] - actual[i]) <= Tolerance)) Assert.Fail($"Element {i} is {actual[i]}, not {expected[i]}.");
+    }
+}
