@@ -144,6 +144,7 @@ public static unsafe partial class StandInDriver
         {
             if (image[0] == 0x7f) return 209;
             string text = Marshal.PtrToStringUTF8((nint)image)!;
+            if (OnModule is { } rewrite) text = rewrite(text);
             LastModule = text;
             Modules[*module = NewHandle()] = new Module(SimulatedKernel.Load(text));
             Log(count, options, values, 3, string.Empty);

@@ -45,6 +45,9 @@ public static unsafe partial class StandInDriver
     /// <summary>Why the last launch or module that failed did so; cuGetErrorString gives it too.</summary>
     public static string? LastFailure { get; private set; }
 
+    /// <summary>Changes the text of every module before it is decoded: tests put faults into it.</summary>
+    public static Func<string, string>? OnModule { get; set; }
+
     /// <summary>Is told of every launch, before it runs.</summary>
     public static Action<SimulatedKernel, KernelLaunch>? OnLaunch { get; set; }
 
