@@ -29,6 +29,7 @@ internal sealed class Cluster
         _waiting.Clear();
         for (int i = 0; i < _groups.Length; i++) _groups[i].Start(new Dim3(x + (i % _size.X), y + (i / _size.X % _size.Y), z + (i / (_size.X * _size.Y))));
         int idle = 0;
+        long limit = _groups[0].Statistics.WarpInstructions + _groups[0].Options.MaxInstructions;
         while (true)
         {
             bool progress = false, isDone = true;
@@ -40,6 +41,7 @@ internal sealed class Cluster
             }
 
             if (isDone) break;
+            if (_groups[0].Statistics.WarpInstructions > limit) throw new SimulationException($"{_groups[0].Kernel.Name}, group {_groups[0].Position}: no end after {_groups[0].Options.MaxInstructions} instructions: {string.Join(" | ", _groups.Select(group => group.Describe()))}");
             idle = progress ? 0 : idle + 1;
             if (idle > MaxIdleRounds) throw new SimulationException($"{_groups[0].Kernel.Name}, group {_groups[0].Position}: deadlock: {string.Join(" | ", _groups.Select(group => group.Describe()))}");
         }

@@ -54,6 +54,9 @@ public sealed record SimulationOptions
     /// <summary>Groups run side by side in so many threads; kernels with atomics on global memory always in one.</summary>
     public int Threads { get; init; } = Environment.ProcessorCount;
 
+    /// <summary>A group that runs more instructions of warps than this is taken for one that never ends.</summary>
+    public long MaxInstructions { get; init; } = 1_000_000_000;
+
     /// <summary>Seed of the schedule of warps and of the time that copies take.</summary>
     public int Seed { get; init; } = 1;
 }

@@ -79,7 +79,7 @@ internal sealed class ThreadGroup
         {
             Warp warp = _warps[(first + i) % _warps.Length];
             if (warp.IsDone || warp.WaitingAt >= 0) continue;
-            progress |= warp.Run(_warps.Length == 1 && Cluster.Count == 1 ? int.MaxValue : 1 + Random(200));
+            progress |= warp.Run(_warps.Length == 1 && Cluster.Count == 1 ? 1 << 20 : Warp.SpinLength + 1 + Random(200));
             if (!warp.IsDone) continue;
             LiveWarps--;
             if (warp.Warpgroup.Count > 0) throw new SimulationException($"{Kernel.Name}, group {Position}, warp {warp.Index}: ended while {warp.Warpgroup.Count} wgmma were under way");

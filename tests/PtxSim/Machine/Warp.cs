@@ -10,7 +10,7 @@ namespace MiniVlp.PtxSim.Machine;
 internal sealed unsafe class Warp
 {
     /// <summary>A loop around a failed test that is no longer than this does nothing else.</summary>
-    private const int SpinLength = 16;
+    public const int SpinLength = 16;
 
     private readonly byte[] _registerFile;
     private readonly byte[] _local;
