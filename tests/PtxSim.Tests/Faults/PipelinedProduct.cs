@@ -3,7 +3,6 @@ using ILGPU;
 using MiniVlp.Kernels.Gpu;
 using MiniVlp.Kernels.Gpu.Cuda;
 using static MiniVlp.Kernels.Gpu.Cuda.InstructionsAmpere;
-using Float4 = MiniVlp.Kernels.Gpu.Cuda.Float4;
 
 namespace MiniVlp.PtxSim.Tests.Faults;
 

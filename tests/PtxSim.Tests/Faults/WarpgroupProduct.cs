@@ -4,7 +4,6 @@ using MiniVlp.Kernels.Gpu;
 using MiniVlp.Kernels.Gpu.Cuda;
 using static MiniVlp.Kernels.Gpu.Cuda.InstructionsAmpere;
 using static MiniVlp.Kernels.Gpu.Cuda.InstructionsHopper;
-using Float4 = MiniVlp.Kernels.Gpu.Cuda.Float4;
 
 namespace MiniVlp.PtxSim.Tests.Faults;
 
