@@ -32,7 +32,7 @@ public sealed partial class FaultTests
         ["one chunk too far in the source"] = (text => SourceOfCopy().Replace(text, "${start}+16]"), "outside of every buffer"),
         ["a source that is not aligned"] = (text => SourceOfCopy().Replace(text, "${start}+4]"), "not aligned"),
         ["a ring of another length"] = (text => Replaced(text, ", 3;", ", 5;"), string.Empty),
-        ["fragments from one stage too far"] = (text => RowOfMatrices().Replace(text, $"${{start}}+{2 * 16384}]"), "outside of the"),
+        ["fragments from one stage too far"] = (text => RowOfMatrices().Replace(text, $"${{start}}+{3 * 16384}]"), "outside of the"),
         ["one element too far in the result"] = (text => Store().Replace(text, "${start}+4]"), "not aligned"),
         ["one row too far in the result"] = (text => Store().Replace(text, $"${{start}}+{Columns * 4 * Rows}]"), "outside of every buffer"),
         ["lanes leave the warp before mma"] = (text => Replaced(text, "\tcp.async.wait_group 1;", "\t{ .reg .pred q; .reg .b32 t; mov.u32 t, %laneid; setp.eq.u32 q, t, 3; @q ret; }\n\tcp.async.wait_group 1;"), string.Empty),
@@ -134,8 +134,8 @@ public sealed partial class FaultTests
         ulong left = memory.Upload<ushort>(a), right = memory.Upload<ushort>(b), result = memory.Allocate(Rows * Columns * 4);
         if (usesMaps)
         {
-            left = memory.Upload<byte>(new TensorMap(left, 2, [Depth, Rows], [Depth * 2], [64, 64], 3).Encode());
-            right = memory.Upload<byte>(new TensorMap(right, 2, [Depth, Columns], [Depth * 2], [64, 64], 3).Encode());
+            left = memory.Upload<byte>(new SimulatedTensorMap(left, 2, [Depth, Rows], [Depth * 2], [64, 64], 3).Encode());
+            right = memory.Upload<byte>(new SimulatedTensorMap(right, 2, [Depth, Columns], [Depth * 2], [64, 64], 3).Encode());
         }
 
         byte[] arguments = new byte[56];

@@ -84,7 +84,7 @@ internal sealed unsafe class WarpgroupMultiplyInstruction(string type, int colum
                 uint address = isTransposed
                     ? start + ((uint)(row / 64) * leading) + ((uint)(row % 64) * 2) + ((uint)(k % 8) * 128) + ((uint)(k / 8) * stride)
                     : start + ((uint)(row / 8) * stride) + ((uint)(row % 8) * 128) + ((uint)k * (uint)_bytes);
-                byte* bytes = warp.Group.Shared.ReadByProxy(warp, TensorMap.Swizzled(address, 3), 16);
+                byte* bytes = warp.Group.Shared.ReadByProxy(warp, SimulatedTensorMap.Swizzled(address, 3), 16);
                 for (int i = 0; i < each; i++) put(isTransposed ? inner + i : outer, isTransposed ? outer : inner + i, Value(bytes + (i * _bytes)));
             }
         }

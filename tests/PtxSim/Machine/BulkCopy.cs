@@ -4,7 +4,7 @@ namespace MiniVlp.PtxSim.Machine;
 /// A copy of a box by TMA that is under way: its words are in flight until some later moment, when they are written and the bytes are counted
 /// at its mbarrier. What lies outside of the tensor becomes zero.
 /// </summary>
-internal sealed unsafe class BulkCopy(TensorMap map, int[] start, uint destination, MemoryBarrier barrier)
+internal sealed unsafe class BulkCopy(SimulatedTensorMap map, int[] start, uint destination, MemoryBarrier barrier)
 {
     private readonly int[] _start = start;
 
@@ -12,7 +12,7 @@ internal sealed unsafe class BulkCopy(TensorMap map, int[] start, uint destinati
     public static void Start(Warp warp, ulong map, int[] start, ulong destination, ulong barrier)
     {
         if (map % 64 != 0) throw new SimulationException($"a tensor map at 0x{map:x}, which is not aligned to 64 bytes");
-        TensorMap tensor = TensorMap.Decode(new ReadOnlySpan<byte>(warp.Group.Global.Range(map, TensorMap.EncodedBytes), TensorMap.EncodedBytes));
+        SimulatedTensorMap tensor = SimulatedTensorMap.Decode(new ReadOnlySpan<byte>(warp.Group.Global.Range(map, SimulatedTensorMap.EncodedBytes), SimulatedTensorMap.EncodedBytes));
         if (start.Length != tensor.Box.Length) throw new SimulationException($"a copy with {start.Length} coordinates by a map with {tensor.Box.Length} axes");
         int alignment = tensor.Swizzle == 3 ? 1024 : tensor.Swizzle == 2 ? 512 : tensor.Swizzle == 1 ? 256 : 128;
         if (destination % (ulong)alignment != 0) throw new SimulationException($"a copy by TMA to shared address {(long)destination - SharedMemory.Base}, which is not aligned to {alignment} bytes");
@@ -53,7 +53,7 @@ internal sealed unsafe class BulkCopy(TensorMap map, int[] start, uint destinati
 
             for (int chunk = 0; chunk < rowBytes; chunk += 16)
             {
-                byte* target = group.Shared.At((long)TensorMap.Swizzled(destination + (uint)((row * rowBytes) + chunk), map.Swizzle) - SharedMemory.Base);
+                byte* target = group.Shared.At((long)SimulatedTensorMap.Swizzled(destination + (uint)((row * rowBytes) + chunk), map.Swizzle) - SharedMemory.Base);
                 for (int i = 0; i < 16; i += map.ElementBytes)
                 {
                     long x = _start[0] + ((chunk + i) / map.ElementBytes);

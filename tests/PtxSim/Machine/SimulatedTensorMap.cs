@@ -7,7 +7,7 @@ namespace MiniVlp.PtxSim.Machine;
 /// What TMA knows of a tensor, in the simulator's own 128 bytes: NVIDIA's format is not public, and the driver makes it in both worlds.
 /// Axis 0 is the contiguous one.
 /// </summary>
-public sealed record TensorMap(ulong Address, int ElementBytes, long[] Sizes, long[] Strides, int[] Box, int Swizzle)
+public sealed record SimulatedTensorMap(ulong Address, int ElementBytes, long[] Sizes, long[] Strides, int[] Box, int Swizzle)
 {
     /// <summary>Bytes of an encoded map.</summary>
     public const int EncodedBytes = 128;
@@ -51,14 +51,14 @@ public sealed record TensorMap(ulong Address, int ElementBytes, long[] Sizes, lo
     }
 
     /// <summary>Reads an encoded map.</summary>
-    public static TensorMap Decode(ReadOnlySpan<byte> bytes)
+    public static SimulatedTensorMap Decode(ReadOnlySpan<byte> bytes)
     {
         if (MemoryMarshal.Read<uint>(bytes) != Magic) throw new SimulationException("these 128 bytes are no tensor map");
         int rank = bytes[5];
         long[] sizes = MemoryMarshal.Cast<byte, long>(bytes.Slice(16, 40))[..rank].ToArray();
         long[] strides = MemoryMarshal.Cast<byte, long>(bytes.Slice(56, 32))[..(rank - 1)].ToArray();
         int[] box = [.. MemoryMarshal.Cast<byte, short>(bytes.Slice(88, 10))[..rank].ToArray().Select(size => (int)size)];
-        return new TensorMap(MemoryMarshal.Read<ulong>(bytes[8..]), bytes[4], sizes, strides, box, bytes[6]);
+        return new SimulatedTensorMap(MemoryMarshal.Read<ulong>(bytes[8..]), bytes[4], sizes, strides, box, bytes[6]);
     }
 
     /// <summary>Where a byte of an unswizzled tile lies: 16-byte chunks of a row of 128 bytes change places by the row within eight.</summary>
