@@ -1,0 +1,116 @@
+using System.Diagnostics;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using MiniVlp.Bench.Workloads;
+using MiniVlp.Kernels;
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Bench.Gpu;
+
+/// <summary>
+/// Answers requests, one line of JSON each, so that bench/gpu/run can time us and the peer in turns without starting either anew:
+/// <c>info</c>, <c>prepare</c> (operands, compilation, warm-up), <c>time</c> (one batch) and <c>release</c>. A request that fails is answered by an
+/// error, and the next one is served.
+/// </summary>
+/// <param name="device">Where the workloads run.</param>
+internal sealed class Worker(Device device) : IDisposable
+{
+    private const int WarmUpRuns = 3, MostRuns = 10_000;
+
+    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web);
+
+    private PreparedWorkload? _workload;
+    private int _runs = 1;
+
+    private GpuBackend? Gpu => device.Backend as GpuBackend;
+
+    /// <summary>Serves until the input ends.</summary>
+    public void Serve(TextReader input, TextWriter output)
+    {
+        while (input.ReadLine() is { } line)
+        {
+            output.WriteLine(Answer(line).ToJsonString());
+            output.Flush();
+        }
+    }
+
+    /// <summary>The answer to one request.</summary>
+    public JsonObject Answer(string line)
+    {
+        try
+        {
+            JsonNode request = JsonNode.Parse(line) ?? throw new JsonException("The request is empty.");
+            return request["do"]?.GetValue<string>() switch
+            {
+                "info" => Info(),
+                "prepare" => Prepare(request),
+                "time" => Time(),
+                "release" => Release(),
+                string unknown => Error($"There is no request {unknown}.", isOutOfMemory: false),
+                null => Error("The request does not say what to do.", isOutOfMemory: false),
+            };
+        }
+        catch (Exception exception)
+        {
+            // Whatever a kernel or a driver throws is a result here.
+            return Error($"{exception.GetType().Name}: {exception.Message}", exception is OutOfMemoryException);
+        }
+    }
+
+    /// <summary>Gives the operands back.</summary>
+    public void Dispose()
+    {
+        _workload?.Dispose();
+        _workload = null;
+    }
+
+    private static JsonObject Error(string message, bool isOutOfMemory) => new() { ["error"] = message, ["outOfMemory"] = isOutOfMemory };
+
+    private JsonObject Info() => new()
+    {
+        ["device"] = device.ToString(),
+        ["name"] = Gpu?.DeviceName ?? device.ToString(),
+        ["memoryBytes"] = Gpu?.MemoryBytes ?? 0,
+        ["runtime"] = Environment.Version.ToString(),
+    };
+
+    private JsonObject Prepare(JsonNode request)
+    {
+        Dispose();
+        Gpu?.Trim();
+        WorkloadSpec spec = request["workload"].Deserialize<WorkloadSpec>(Json) ?? throw new JsonException("There is no workload to prepare.");
+        double batchSeconds = request["batchSeconds"]?.GetValue<double>() ?? 0.05;
+        PrecisionChoice.Use(device, spec.Precision);
+        if (spec.Graph) throw new NotSupportedException("Graphs are not built in.");
+        long start = Stopwatch.GetTimestamp();
+        _workload = GpuWorkloads.Prepare(spec, device);
+        Batch(1);
+        double first = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+        Batch(WarmUpRuns);
+        double once = Batch(1);
+        _runs = (int)Math.Clamp(batchSeconds * 1000 / once, 1, MostRuns);
+        return new JsonObject { ["firstMilliseconds"] = first, ["runs"] = _runs };
+    }
+
+    private JsonObject Time() => new() { ["milliseconds"] = Batch(_runs), ["runs"] = _runs };
+
+    /// <summary>Everything that was taken from the device since the workload was prepared, in use or kept for the next rent, is its peak.</summary>
+    private JsonObject Release()
+    {
+        JsonObject answer = new() { ["peakBytes"] = Gpu is null ? 0 : Gpu.RentedBytes + Gpu.CachedBytes };
+        Dispose();
+        Gpu?.Trim();
+        return answer;
+    }
+
+    /// <summary>Milliseconds of one of several runs with one wait for the device at the end, by the host's clock.</summary>
+    private double Batch(int runs)
+    {
+        PreparedWorkload workload = _workload ?? throw new InvalidOperationException("No workload is prepared.");
+        Gpu?.Synchronize();
+        long start = Stopwatch.GetTimestamp();
+        for (int i = 0; i < runs; i++) workload.Run();
+        Gpu?.Synchronize();
+        return Stopwatch.GetElapsedTime(start).TotalMilliseconds / runs;
+    }
+}
