@@ -37,6 +37,7 @@ public sealed partial class GpuBackend
         if (Precision == MatMulPrecision.Float32 || !IsWorthTensorCores(args)) return false;
         bool isTransposedB = !args.TransposeB;
         int columnsA = args.TransposeA ? args.Rows : args.Depth, columnsB = args.TransposeB ? args.Depth : args.Columns;
+        int rowsA = args.TransposeA ? args.Depth : args.Rows, rowsB = args.TransposeB ? args.Columns : args.Depth;
         if (Level < CudaLevel.Sm80)
         {
             if (Precision != MatMulPrecision.BFloat16) return false;
@@ -47,12 +48,12 @@ public sealed partial class GpuBackend
             return true;
         }
 
+        if (!HasShortOffsets(rowsA, columnsA) || !HasShortOffsets(rowsB, columnsB)) return false;
         if (Precision == MatMulPrecision.TensorFloat32)
         {
             if (!IsAligned(a, columnsA, args.OuterStrideA, args.InnerStrideA) || !IsAligned(b, columnsB, args.OuterStrideB, args.InnerStrideB)) return false;
             TensorCoreOperand left = new(Input(a), columnsA * 4L, args.OuterStrideA * 4L, args.InnerStrideA * 4L, args.TransposeA);
             TensorCoreOperand right = new(Input(b), columnsB * 4L, args.OuterStrideB * 4L, args.InnerStrideB * 4L, isTransposedB);
-            if (left.MatrixBytes(args.TransposeA ? args.Depth : args.Rows) > uint.MaxValue || right.MatrixBytes(isTransposedB ? args.Depth : args.Columns) > uint.MaxValue) return false;
             TensorCoreMatMul<TensorFloat32Precision, TActivation>(args, left, right, c, bias, residual, preActivation);
             return true;
         }
@@ -70,6 +71,9 @@ public sealed partial class GpuBackend
     private static bool IsWorthTensorCores(in MatMulArgs args)
         => Math.Min(Math.Min(args.Rows, args.Columns), args.Depth) >= LeastTensorCoreSize && (long)args.Rows * args.Columns * args.Depth >= LeastTensorCoreWork
             && (long)args.OuterBatch * args.InnerBatch <= MostGroupsZ;
+
+    /// <summary>Whether 32 bits hold the offset of every row of a matrix, and of every row of a step beyond its end, with elements of 4 bytes.</summary>
+    private static bool HasShortOffsets(int rows, int columns) => Math.Max(rows, 128L) * RoundUp8(columns) <= uint.MaxValue / 4;
 
     /// <summary>Whether a copy with rows padded to a multiple of 8 can be addressed by the same strides.</summary>
     private static bool CanPad(DeviceBuffer source, int columns, int outerStride, int innerStride)

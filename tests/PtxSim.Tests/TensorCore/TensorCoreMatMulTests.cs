@@ -36,6 +36,15 @@ public sealed class TensorCoreMatMulTests
         => Check(MatMulPrecision.BFloat16, Enum.Parse<TensorCoreTileSize>("Tile" + tile), layout, rows, columns, depth, outer, inner, parts);
 
     [Theory]
+    [InlineData("NT", 200, 520, 200, 1, 1, 1)]
+    [InlineData("NN", 130, 300, 333, 2, 1, 1)]
+    [InlineData("TN", 200, 260, 700, 1, 1, 3)]
+    [InlineData("TT", 130, 301, 72, 1, 2, 1)]
+    [InlineData("NT", 16, 24, 100, 1, 140, 1)]
+    public void Bfloat16_by_wgmma_equals_the_reference(string layout, int rows, int columns, int depth, int outer, int inner, int parts)
+        => Check(MatMulPrecision.BFloat16, TensorCoreTileSize.Wgmma128x256, layout, rows, columns, depth, outer, inner, parts);
+
+    [Theory]
     [InlineData("64x64", "NN", 68, 36, 100, 2, 1, 1)]
     [InlineData("64x64", "TT", 68, 68, 68, 1, 2, 1)]
     [InlineData("128x128", "NT", 132, 132, 68, 1, 1, 1)]
@@ -141,7 +150,8 @@ public sealed class TensorCoreMatMulTests
         DeviceBuffer a = Upload(backend, valuesA, offset), b = Upload(backend, valuesB, offset), c = Upload(backend, valuesC);
         float[] result = new float[valuesC.Length], roundedA = Rounded(valuesA, precision), roundedB = Rounded(valuesB, precision);
         double[] sums = Reference(args, roundedA, roundedB);
-        Assert.Contains(Launched(() => backend.MatMul(args, a, b, c)), name => name.StartsWith("MmaMatMulKernel", StringComparison.Ordinal));
+        string kernel = tile == TensorCoreTileSize.Wgmma128x256 ? "WgmmaMatMulKernel" : "MmaMatMulKernel";
+        Assert.Contains(Launched(() => backend.MatMul(args, a, b, c)), name => name.StartsWith(kernel, StringComparison.Ordinal));
         backend.Download(c, result);
         AssertNear(sums, result);
 

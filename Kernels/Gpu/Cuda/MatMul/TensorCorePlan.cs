@@ -10,9 +10,6 @@ namespace MiniVlp.Kernels.Gpu.Cuda;
 /// <param name="IsStepContiguous">Whether a stored row is one step of the sum.</param>
 internal readonly record struct TensorCoreOperand(ArrayView<float> View, long LeadingBytes, long OuterStrideBytes, long InnerStrideBytes, bool IsStepContiguous)
 {
-    /// <summary>Bytes of one matrix of so many stored rows.</summary>
-    public long MatrixBytes(int rows) => LeadingBytes * rows;
-
     /// <summary>Whether all matrices are evenly spaced, as a tensor map needs them.</summary>
     public bool HasOneBatchAxis(in MatMulArgs args)
         => args.OuterBatch == 1 || args.InnerBatch == 1 || OuterStrideBytes == args.InnerBatch * InnerStrideBytes;
@@ -24,7 +21,7 @@ internal readonly record struct TensorCoreOperand(ArrayView<float> View, long Le
         long stride = args.InnerBatch == 1 ? OuterStrideBytes : InnerStrideBytes;
         int matrices = args.OuterBatch * args.InnerBatch;
         return stride == 0 || matrices == 1
-            ? new TensorMap(Address, columns, rows, 1, LeadingBytes, MatrixBytes(rows), boxRows)
+            ? new TensorMap(Address, columns, rows, 1, LeadingBytes, LeadingBytes * rows, boxRows)
             : new TensorMap(Address, columns, rows, matrices, LeadingBytes, stride, boxRows);
     }
 
