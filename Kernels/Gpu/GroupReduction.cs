@@ -62,7 +62,7 @@ internal static class GroupReduction
         }
 
         T result = shared[thread - lane];
-        Group.Barrier();
+        GroupBarrier.AfterReads();
         return result;
     }
 

@@ -135,14 +135,14 @@ public sealed partial class GpuBackend
                 for (int distance = 1; distance < lanes; distance *= 2)
                 {
                     float left = place.Lane >= distance ? sums[thread - (distance * columns)] : 0f;
-                    Group.Barrier();
+                    GroupBarrier.AfterReads();
                     sums[thread] += left;
                     Group.Barrier();
                 }
 
                 if (isThere) Y.Put(at, carry + sums[thread]);
                 carry += sums[thread + ((lanes - 1 - place.Lane) * columns)];
-                Group.Barrier();
+                GroupBarrier.AfterReads();
             }
         }
     }

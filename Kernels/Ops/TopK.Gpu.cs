@@ -116,7 +116,7 @@ public sealed partial class GpuBackend
                 for (int distance = 1; distance < Digits; distance *= 2)
                 {
                     int left = thread >= distance ? counts[thread - distance] : 0;
-                    Group.Barrier();
+                    GroupBarrier.AfterReads();
                     counts[thread] += left;
                     Group.Barrier();
                 }

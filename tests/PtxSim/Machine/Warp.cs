@@ -254,10 +254,11 @@ internal sealed unsafe class Warp
         }
 
         if (branch.IsUniform) throw new SimulationException($"bra.uni on a condition that differs between lanes ({taken:x8} of {mask:x8} jump)");
-        fragment.Mask = mask & ~taken;
-        fragment.Counter++;
-        _fragments[_fragmentCount++] = new Fragment { Counter = branch.Target, Mask = taken };
+        int next = fragment.Counter + 1;
+        fragment.Mask = taken;
+        fragment.Counter = branch.Target;
         Settle(index);
+        _fragments[_fragmentCount++] = new Fragment { Counter = next, Mask = mask & ~taken };
         Settle(_fragmentCount - 1);
     }
 
