@@ -57,6 +57,7 @@ public static class Tool
             new ParityCommand(host),
             new InfoCommand(host),
             new DevicesCommand(host),
+            new KernelsCommand(host),
             new BenchCommand(host),
         };
         common.AddTo(root);

@@ -23,6 +23,9 @@ internal sealed class BufferPool(Func<long, PooledMemory> allocate, bool checkGu
 
     public long CachedBytes { get; private set; }
 
+    /// <summary>Set while a graph is captured: what is rented then, and returned, stays with the graph.</summary>
+    public HeldMemory? Recording { get; set; }
+
     public PooledMemory Rent(int length, ElementType elementType)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
@@ -30,7 +33,7 @@ internal sealed class BufferPool(Func<long, PooledMemory> allocate, bool checkGu
         PooledMemory? memory = null;
         lock (_lock)
         {
-            if (_free.TryGetValue(capacity, out Stack<PooledMemory>? stack) && stack.TryPop(out memory)) CachedBytes -= capacity;
+            if (Recording?.TryPop(capacity, out memory) != true && _free.TryGetValue(capacity, out Stack<PooledMemory>? stack) && stack.TryPop(out memory)) CachedBytes -= capacity;
         }
 
         memory ??= Allocate(capacity);
@@ -38,12 +41,14 @@ internal sealed class BufferPool(Func<long, PooledMemory> allocate, bool checkGu
         {
             RentedCount++;
             RentedBytes += capacity;
+            Recording?.Add(memory);
         }
 
         memory.Length = length;
         memory.ElementType = elementType;
         memory.IsRented = true;
-        if (checkGuards) memory.Poison();
+        memory.HasGuards = checkGuards && Recording is null;
+        if (memory.HasGuards) memory.Poison();
         return memory;
     }
 
@@ -55,13 +60,21 @@ internal sealed class BufferPool(Func<long, PooledMemory> allocate, bool checkGu
             memory.IsRented = false;
             RentedCount--;
             RentedBytes -= memory.CapacityBytes;
-            CachedBytes += memory.CapacityBytes;
-            if (!_free.TryGetValue(memory.CapacityBytes, out Stack<PooledMemory>? stack)) _free.Add(memory.CapacityBytes, stack = new());
-            stack.Push(memory);
+            if (Recording?.TryPush(memory) != true && memory.HoldCount == 0) Keep(memory);
         }
 
-        if (checkGuards && !memory.GuardsAreIntact())
+        if (memory.HasGuards && Recording is null && !memory.GuardsAreIntact())
             throw new InvalidOperationException($"A kernel wrote outside of a buffer of {memory.Length} elements.");
+    }
+
+    /// <summary>Takes back what a graph worked in; blocks that are still rented follow when they are returned.</summary>
+    public void Release(HeldMemory held)
+    {
+        lock (_lock)
+        {
+            foreach (PooledMemory memory in held.Release())
+                if (memory.HoldCount == 0 && !memory.IsRented) Keep(memory);
+        }
     }
 
     /// <summary>Frees what is cached; rented buffers stay.</summary>
@@ -98,6 +111,13 @@ internal sealed class BufferPool(Func<long, PooledMemory> allocate, bool checkGu
                     $"{capacity >> 20} MiB were asked for; {RentedBytes >> 20} MiB are in use, and the {cached >> 20} MiB that were cached are given back.", exception);
             }
         }
+    }
+
+    private void Keep(PooledMemory memory)
+    {
+        CachedBytes += memory.CapacityBytes;
+        if (!_free.TryGetValue(memory.CapacityBytes, out Stack<PooledMemory>? stack)) _free.Add(memory.CapacityBytes, stack = new());
+        stack.Push(memory);
     }
 
     private static long SizeClass(long bytes)

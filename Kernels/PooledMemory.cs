@@ -12,6 +12,12 @@ internal abstract class PooledMemory(long capacityBytes) : DeviceMemory
 
     public long CapacityBytes => capacityBytes;
 
+    /// <summary>Captured graphs that work in this block; while there are any, it is not rented to anybody else.</summary>
+    public int HoldCount { get; set; }
+
+    /// <summary>Whether the guards were written, so that they can be checked.</summary>
+    public bool HasGuards { get; set; }
+
     /// <summary>Fills the elements with NaN and writes the guards.</summary>
     public abstract void Poison();
 

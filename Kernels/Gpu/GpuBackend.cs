@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Runtime.InteropServices;
 using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
@@ -19,8 +20,9 @@ public sealed partial class GpuBackend : IBackend
     private readonly Accelerator _accelerator;
     private readonly AcceleratorStream _stream;
     private readonly BufferPool _pool;
-    private readonly ConcurrentDictionary<Type, IDisposable> _launchers = new();
-    private readonly PtxCompiler? _compiler;
+    private readonly ConcurrentDictionary<Type, KernelLauncher> _launchers = new();
+    private readonly KernelCache? _kernels;
+    private readonly UploadRing? _uploads;
 
     private GpuBackend(Context context, ILGPU.Runtime.Device device, string name, bool checkGuards)
     {
@@ -29,8 +31,13 @@ public sealed partial class GpuBackend : IBackend
         GpuIntrinsics.Register(context);
         _accelerator = device.CreateAccelerator(context);
         _stream = _accelerator.CreateStream();
-        if (_accelerator is CudaAccelerator cuda) _compiler = new PtxCompiler(PtxTarget.Of(cuda));
-        _pool = new BufferPool(bytes => GpuMemory.Allocate(_accelerator, _stream, bytes), checkGuards);
+        if (_accelerator is CudaAccelerator cuda)
+        {
+            _kernels = new KernelCache(PtxTarget.Of(cuda), KernelCache.DefaultFolder());
+            _uploads = new UploadRing(cuda, (CudaStream)_stream);
+        }
+
+        _pool = new BufferPool(bytes => GpuMemory.Allocate(_accelerator, _stream, _recorder, bytes), checkGuards);
     }
 
     /// <inheritdoc/>
@@ -77,12 +84,16 @@ public sealed partial class GpuBackend : IBackend
     public long MemoryBytes => _accelerator.MemorySize;
 
     /// <summary>Waits until the device has done everything that was asked of it.</summary>
-    public void Synchronize() => _stream.Synchronize();
+    public void Synchronize()
+    {
+        ThrowIfCapturing("waiting for the device");
+        _stream.Synchronize();
+    }
 
     /// <summary>Gives cached memory back to the device.</summary>
     public void Trim()
     {
-        _stream.Synchronize();
+        Synchronize();
         _pool.Trim();
     }
 
@@ -100,19 +111,20 @@ public sealed partial class GpuBackend : IBackend
     /// <inheritdoc/>
     public void Upload(ReadOnlySpan<float> source, DeviceBuffer destination)
     {
-        if (source.Length > 0) Output(destination).CopyFromCPU(_stream, source);
+        if (source.Length > 0) Upload(MemoryMarshal.AsBytes(source), Output(destination));
     }
 
     /// <inheritdoc/>
     public void Upload(ReadOnlySpan<int> source, DeviceBuffer destination)
     {
-        if (source.Length > 0) IntOutput(destination).CopyFromCPU(_stream, source);
+        if (source.Length > 0) Upload(MemoryMarshal.AsBytes(source), Output(destination));
     }
 
     /// <inheritdoc/>
     public void Download(DeviceBuffer source, Span<float> destination)
     {
         if (destination.Length == 0) return;
+        ThrowIfCapturing("a download");
         Input(source).CopyToCPU(_stream, destination);
         _stream.Synchronize();
     }
@@ -121,6 +133,7 @@ public sealed partial class GpuBackend : IBackend
     public void Download(DeviceBuffer source, Span<int> destination)
     {
         if (destination.Length == 0) return;
+        ThrowIfCapturing("a download");
         IntInput(source).CopyToCPU(_stream, destination);
         _stream.Synchronize();
     }
@@ -135,13 +148,22 @@ public sealed partial class GpuBackend : IBackend
     public void Dispose()
     {
         _stream.Synchronize();
-        foreach (IDisposable launcher in _launchers.Values) launcher.Dispose();
+        foreach (GpuGraph graph in _graphs.ToArray()) graph.Dispose();
+        _uploads?.Dispose();
+        foreach (KernelLauncher launcher in _launchers.Values) launcher.Dispose();
         _tensorMaps?.Dispose();
         _pool.Dispose();
         _stream.Dispose();
         _accelerator.Dispose();
         _context.Dispose();
-        _compiler?.Dispose();
+        _kernels?.Dispose();
+    }
+
+    private void Upload(ReadOnlySpan<byte> source, ArrayView<float> destination)
+    {
+        ThrowIfCapturing("an upload");
+        if (_uploads is not null) _uploads.Upload(source, ViewArgument.Address(ref destination));
+        else destination.CopyFromCPU(_stream, MemoryMarshal.Cast<byte, float>(source));
     }
 
     private static GpuBackend Create(Action<Context.Builder> addDevices, AcceleratorType type, string name, int index, bool checkGuards)
@@ -193,31 +215,4 @@ public sealed partial class GpuBackend : IBackend
 
     /// <summary>A gradient for a kernel; empty when it is not wanted.</summary>
     private static GpuTarget Target(GradientTarget target) => new(Output(target.Buffer), target.Accumulate ? 1 : 0);
-
-    /// <summary>Launches a kernel with so many groups along x, y and z; nothing where there are none.</summary>
-    internal void Launch<TKernel>(in TKernel kernel, int groupsX, int groupsY = 1, int groupsZ = 1)
-        where TKernel : struct, IGpuKernel
-    {
-        if (groupsX == 0 || groupsY == 0 || groupsZ == 0) return;
-        if (!_launchers.TryGetValue(typeof(TKernel), out IDisposable? launcher))
-            launcher = _launchers.GetOrAdd(typeof(TKernel), static (_, backend) => backend.Load<TKernel>(), this);
-        ((KernelLauncher<TKernel>)launcher).Launch(_stream, kernel, new Index3D(groupsX, groupsY, groupsZ));
-    }
-
-    /// <summary>Launches an element-wise kernel whose threads step over the elements by the size of the grid.</summary>
-    private void LaunchElements<TKernel>(in TKernel kernel, long elements)
-        where TKernel : struct, IGpuKernel
-        => Launch(kernel, (int)Math.Min(GroupCount(elements, TKernel.GroupSize), MaxElementwiseGroups));
-
-    /// <summary>Number of groups that cover <paramref name="items"/> items, so many in each.</summary>
-    private static int GroupCount(long items, int perGroup) => checked((int)((items + perGroup - 1) / perGroup));
-
-    /// <summary>Groups of an element-wise launch: enough to fill the largest device several times over.</summary>
-    private const int MaxElementwiseGroups = 16 * 1024;
-
-    private KernelLauncher<TKernel> Load<TKernel>()
-        where TKernel : struct, IGpuKernel
-        => _accelerator is CudaAccelerator cuda
-            ? new PtxLauncher<TKernel>(cuda, _compiler!.Compile(GpuKernelInfo.Of<TKernel>()))
-            : new IlgpuLauncher<TKernel>(_accelerator);
 }

@@ -12,31 +12,45 @@ internal sealed class GpuMemory : PooledMemory
     private const int GuardFloats = GuardBytes / sizeof(float);
     private readonly MemoryBuffer1D<float, Stride1D.Dense> _allocation;
     private readonly AcceleratorStream _stream;
+    private readonly GraphRecorder _recorder;
+    private readonly ArrayView<float> _view;
+    private long _writes;
 
-    private GpuMemory(long capacityBytes, MemoryBuffer1D<float, Stride1D.Dense> allocation, AcceleratorStream stream)
+    private GpuMemory(long capacityBytes, MemoryBuffer1D<float, Stride1D.Dense> allocation, AcceleratorStream stream, GraphRecorder recorder)
         : base(capacityBytes)
     {
         _allocation = allocation;
         _stream = stream;
-        View = allocation.View.BaseView.SubView(GuardFloats, capacityBytes / sizeof(float));
+        _recorder = recorder;
+        _view = allocation.View.BaseView.SubView(GuardFloats, capacityBytes / sizeof(float));
         GC.AddMemoryPressure(capacityBytes);
     }
 
     /// <summary>A tensor that nobody disposed: ILGPU frees the allocation, this takes the pressure off the collector.</summary>
     ~GpuMemory() => GC.RemoveMemoryPressure(CapacityBytes);
 
-    /// <summary>All elements that fit.</summary>
-    public ArrayView<float> View { get; }
+    /// <summary>All elements that fit, for work that is put onto the stream now; a graph that is being captured notes the block.</summary>
+    public ArrayView<float> View
+    {
+        get
+        {
+            _recorder.Held?.Add(this);
+            return _view;
+        }
+    }
 
-    /// <summary>Counts the kernels that wrote to this memory, so that a converted copy of it can be told to be out of date.</summary>
-    public long Version { get; private set; }
+    /// <summary>
+    /// Grows with every kernel that writes to this memory, so that a converted copy of it can be told to be out of date. A capture and a launch of
+    /// a graph make it grow too: a copy from inside a capture is not made yet, and what a graph writes is known to nobody else.
+    /// </summary>
+    public long Version => _writes + _recorder.Epoch;
 
     /// <exception cref="OutOfMemoryException">The device has no such block left.</exception>
-    public static GpuMemory Allocate(Accelerator accelerator, AcceleratorStream stream, long capacityBytes)
+    public static GpuMemory Allocate(Accelerator accelerator, AcceleratorStream stream, GraphRecorder recorder, long capacityBytes)
     {
         try
         {
-            return new GpuMemory(capacityBytes, accelerator.Allocate1D<float>((capacityBytes + (2 * GuardBytes)) / sizeof(float)), stream);
+            return new GpuMemory(capacityBytes, accelerator.Allocate1D<float>((capacityBytes + (2 * GuardBytes)) / sizeof(float)), stream, recorder);
         }
         catch (CudaException exception) when (exception.Error == nameof(CudaError.CUDA_ERROR_OUT_OF_MEMORY))
         {
@@ -52,7 +66,7 @@ internal sealed class GpuMemory : PooledMemory
     public BFloat16Copy? Copy { get; set; }
 
     /// <summary>Notes that a kernel is about to write here.</summary>
-    public void MarkWritten() => Version++;
+    public void MarkWritten() => _writes++;
 
     public override void Poison()
     {

@@ -2,13 +2,13 @@ using System.Runtime.InteropServices;
 using ILGPU;
 using ILGPU.Runtime.Cuda;
 using ILGPU.Runtime.OpenCL;
+using MiniVlp.Kernels.Gpu.Cuda;
 
 namespace MiniVlp.Kernels;
 
 /// <summary>Looks for GPUs, and says what is missing where there are none.</summary>
 public static class GpuSearch
 {
-    private static readonly string[] CudaLibraries = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"];
     private static readonly string[] OpenClLibraries = OperatingSystem.IsWindows() ? ["OpenCL.dll"] : OperatingSystem.IsMacOS() ? ["/System/Library/Frameworks/OpenCL.framework/OpenCL"] : ["libOpenCL.so.1", "libOpenCL.so"];
 
     /// <summary>All CUDA and OpenCL devices that the drivers of this machine know.</summary>
@@ -16,7 +16,8 @@ public static class GpuSearch
     {
         List<GpuDeviceInfo> devices = [];
         List<string> notes = [];
-        if (!CanLoad(CudaLibraries)) notes.Add($"cuda: the driver's library ({CudaLibraries[0]}) is not installed; it comes with NVIDIA's driver.");
+        CudaLibrary.Install();
+        if (!CudaLibrary.IsPresent) notes.Add($"cuda: the driver's library ({CudaLibrary.Names[0]}) is not installed; it comes with NVIDIA's driver.");
         else Search("cuda", builder => builder.Cuda(), devices, notes);
         if (!CanLoad(OpenClLibraries)) notes.Add($"opencl: the loader ({OpenClLibraries[0]}) is not installed; it comes with a GPU's driver, or on Debian and Ubuntu with the package ocl-icd-libopencl1.");
         else Search("opencl", builder => builder.OpenCL(_ => true), devices, notes);

@@ -5,7 +5,17 @@ using MiniVlp.Kernels.Gpu.Cuda;
 namespace MiniVlp.Kernels.Gpu;
 
 /// <summary>A kernel that is compiled and loaded on one accelerator.</summary>
-internal abstract class KernelLauncher<TKernel> : IDisposable
+internal abstract class KernelLauncher : IDisposable
+{
+    /// <summary>What the driver's compiler said; empty where it does not say anything.</summary>
+    public virtual string Log => string.Empty;
+
+    /// <summary>Unloads the kernel.</summary>
+    public abstract void Dispose();
+}
+
+/// <summary>The same for one type of kernels.</summary>
+internal abstract class KernelLauncher<TKernel> : KernelLauncher
     where TKernel : struct, IGpuKernel
 {
     /// <summary>The static method that ILGPU compiles: the entry point of every kernel.</summary>
@@ -13,9 +23,6 @@ internal abstract class KernelLauncher<TKernel> : IDisposable
 
     /// <summary>Puts one launch onto the stream and returns.</summary>
     public abstract void Launch(AcceleratorStream stream, in TKernel kernel, Index3D groups);
-
-    /// <summary>Unloads the kernel.</summary>
-    public abstract void Dispose();
 }
 
 /// <summary>A kernel that ILGPU compiles, loads and launches itself: on OpenCL and on its CPU accelerator.</summary>

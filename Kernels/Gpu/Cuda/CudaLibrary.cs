@@ -14,10 +14,16 @@ internal static class CudaLibrary
     public const string Variable = "MINIVLP_CUDA_DRIVER";
 
     private static readonly Lock Lock = new();
-    private static bool _installed;
+    private static bool _installed, _isForeign;
 
     /// <summary>A library to load instead of the driver; takes effect when set before the first CUDA call of the process.</summary>
     public static string? Override { get; set; } = Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } path ? path : null;
+
+    /// <summary>The driver's file, as it is called on this system.</summary>
+    public static IReadOnlyList<string> Names { get; } = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"];
+
+    /// <summary>Whether there is a driver, or something in its place.</summary>
+    public static bool IsPresent => Override is not null || _isForeign || Names.Any(name => NativeLibrary.TryLoad(name, out _));
 
     /// <summary>Makes both assemblies find the driver; calling it again does nothing.</summary>
     public static void Install()
@@ -40,6 +46,7 @@ internal static class CudaLibrary
         catch (InvalidOperationException)
         {
             // The program around us has set its own and is responsible for finding the driver.
+            _isForeign = true;
         }
     }
 
@@ -47,7 +54,7 @@ internal static class CudaLibrary
     {
         if (name is not (CudaDriver.Library or "nvcuda")) return 0;
         if (Override is { } path) return NativeLibrary.Load(path);
-        foreach (string candidate in OperatingSystem.IsWindows() ? (string[])["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"])
+        foreach (string candidate in Names)
             if (NativeLibrary.TryLoad(candidate, out nint handle)) return handle;
         return 0;
     }

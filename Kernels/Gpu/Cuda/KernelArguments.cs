@@ -153,8 +153,12 @@ internal static unsafe class ViewArgument
     public static void Write<TView>(byte* destination, ref TView view)
         where TView : struct, IContiguousArrayView
     {
-        bool isValid = view.IsValid;
-        *(nint*)destination = isValid ? view.Buffer.NativePtr + (nint)view.IndexInBytes : 0;
-        *(long*)(destination + sizeof(long)) = isValid ? view.Length : 0;
+        *(nint*)destination = Address(ref view);
+        *(long*)(destination + sizeof(long)) = view.IsValid ? view.Length : 0;
     }
+
+    /// <summary>The address of the first element on the device; 0 for an empty view.</summary>
+    public static nint Address<TView>(ref TView view)
+        where TView : struct, IContiguousArrayView
+        => view.IsValid ? view.Buffer.NativePtr + (nint)view.IndexInBytes : 0;
 }

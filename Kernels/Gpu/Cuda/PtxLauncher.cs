@@ -24,14 +24,15 @@ internal sealed unsafe class PtxLauncher<TKernel> : KernelLauncher<TKernel>
     {
         _accelerator = accelerator;
         accelerator.Bind();
-        (_module, Log) = PtxModule.Load(kernel);
+        (_module, string log) = PtxModule.Load(kernel);
+        Log = log;
         CudaException.ThrowIfFailed(CudaAPI.CurrentAPI.GetModuleFunction(out _function, _module, kernel.Name));
         if (TKernel.DynamicSharedBytes > DefaultSharedBytes)
             CudaDriver.ThrowIfFailed(CudaDriver.SetFunctionAttribute(_function, CudaDriver.MaxDynamicSharedBytes, TKernel.DynamicSharedBytes));
     }
 
     /// <summary>What the driver's compiler said: registers, shared memory, spills, warnings.</summary>
-    public string Log { get; }
+    public override string Log { get; }
 
     public override void Launch(AcceleratorStream stream, in TKernel kernel, Index3D groups)
     {

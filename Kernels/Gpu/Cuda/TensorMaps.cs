@@ -16,24 +16,30 @@ internal readonly record struct TensorMap(nint Address, int Columns, int Rows, i
 
 /// <summary>
 /// Tensor maps in global memory, where kernels can name them by address. A map is encoded by the driver once for each tensor that is met; since
-/// the pool hands out the same addresses again, a steady state encodes none. When the place is used up, it is filled from its start again.
+/// the pool hands out the same addresses again, a steady state encodes none. When the place is used up, it is filled from its start again, unless
+/// there are captured graphs, which go on reading the maps that they were captured with.
 /// </summary>
-internal sealed unsafe class TensorMaps(Accelerator accelerator) : IDisposable
+internal sealed unsafe class TensorMaps(Accelerator accelerator, GraphRecorder recorder) : IDisposable
 {
     private const int Capacity = 4096, MapBytes = 128, MapFloats = MapBytes / sizeof(float);
     private const int BFloat16Type = 9, Swizzle128Bytes = 3, PromoteTo256Bytes = 3;
-    private readonly MemoryBuffer1D<float, Stride1D.Dense> _memory = accelerator.Allocate1D<float>(Capacity * MapFloats);
+    private readonly List<MemoryBuffer1D<float, Stride1D.Dense>> _memory = [accelerator.Allocate1D<float>(Capacity * MapFloats)];
     private readonly Dictionary<TensorMap, int> _places = [];
+    private AcceleratorStream? _aside;
 
     /// <summary>The place of a map on the device; what is put there goes onto the stream.</summary>
     public ArrayView<float> Get(AcceleratorStream stream, in TensorMap map)
     {
         if (!_places.TryGetValue(map, out int place))
         {
-            if (_places.Count == Capacity) _places.Clear();
+            if (_places.Count == Capacity * _memory.Count)
+            {
+                if (recorder.Graphs > 0 || recorder.Held is not null) _memory.Add(accelerator.Allocate1D<float>(Capacity * MapFloats));
+                else _places.Clear();
+            }
+
             place = _places.Count;
-            float[] words = Encode(map);
-            View(place).CopyFromCPU(stream, words);
+            Put(stream, View(place), Encode(map));
             _places.Add(map, place);
         }
 
@@ -41,9 +47,27 @@ internal sealed unsafe class TensorMaps(Accelerator accelerator) : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _memory.Dispose();
+    public void Dispose()
+    {
+        _aside?.Dispose();
+        foreach (MemoryBuffer1D<float, Stride1D.Dense> memory in _memory) memory.Dispose();
+    }
 
-    private ArrayView<float> View(int place) => _memory.View.BaseView.SubView(place * MapFloats, MapFloats);
+    private ArrayView<float> View(int place) => _memory[place / Capacity].View.BaseView.SubView(place % Capacity * MapFloats, MapFloats);
+
+    /// <summary>A captured copy would read the host's words when the graph is launched; during a capture the map goes there at once, on another stream.</summary>
+    private void Put(AcceleratorStream stream, ArrayView<float> place, float[] words)
+    {
+        if (recorder.Held is null)
+        {
+            place.CopyFromCPU(stream, words);
+            return;
+        }
+
+        _aside ??= accelerator.CreateStream();
+        place.CopyFromCPU(_aside, words);
+        _aside.Synchronize();
+    }
 
     private static float[] Encode(in TensorMap map)
     {

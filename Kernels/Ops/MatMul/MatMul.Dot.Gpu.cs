@@ -29,7 +29,7 @@ public sealed partial class GpuBackend
     /// Each 32 threads of a group take one column of C, a row of B: they read it side by side, multiply it with all rows of A, and the 32 partial sums
     /// of each element are added in order.
     /// </summary>
-    internal readonly record struct DotKernel<TAccess, TActivation>(
+    internal readonly record struct DotKernel<TAccess, [EpilogueActivations] TActivation>(
         ArrayView<float> A, ArrayView<float> B, MatMulGrid Sizes, MatMulEpilogue<TActivation> Epilogue) : IGpuKernel
         where TAccess : struct, IFloat4Access
         where TActivation : struct, IUnaryOp

@@ -34,7 +34,7 @@ public sealed partial class GpuBackend
     }
 
     /// <summary>Adds the partial sums of a product whose depth was divided among groups, in their order, and finishes it.</summary>
-    internal readonly record struct MatMulSumKernel<TActivation>(ArrayView<float> Partial, int Parts, int Columns, MatMulEpilogue<TActivation> Epilogue) : IGpuKernel
+    internal readonly record struct MatMulSumKernel<[EpilogueActivations] TActivation>(ArrayView<float> Partial, int Parts, int Columns, MatMulEpilogue<TActivation> Epilogue) : IGpuKernel
         where TActivation : struct, IUnaryOp
     {
         public static int GroupSize => 256;

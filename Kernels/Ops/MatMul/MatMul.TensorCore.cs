@@ -23,9 +23,6 @@ public sealed partial class GpuBackend
     /// <summary>Takes the place of the table that chooses tiles: for tests, and to measure what the table should say.</summary>
     internal (TensorCoreTileSize Tile, int Parts)? FixedTile { get; set; }
 
-    /// <summary>The level of instructions that the device has.</summary>
-    private CudaLevel Level => _compiler?.Target.Level ?? CudaLevel.Portable;
-
     /// <summary>Shared memory that one group may have, on CUDA.</summary>
     private int SharedBytesPerGroup => _sharedBytesPerGroup ??= OptInSharedBytes((CudaAccelerator)_accelerator);
 
@@ -145,7 +142,7 @@ public sealed partial class GpuBackend
         where TActivation : struct, IUnaryOp
     {
         int products = args.OuterBatch * args.InnerBatch;
-        _tensorMaps ??= new TensorMaps(_accelerator);
+        _tensorMaps ??= new TensorMaps(_accelerator, _recorder);
         TensorMap mapA = a.Map(args.Rows, args.Depth, args, WgmmaMatMulKernel<TA, TB, TActivation>.BoxRowsA);
         TensorMap mapB = b.Map(args.Columns, args.Depth, args, WgmmaMatMulKernel<TA, TB, TActivation>.BoxRowsB);
         WgmmaMatMulKernel<TA, TB, TActivation> kernel = new(

@@ -35,7 +35,7 @@ public sealed partial class GpuBackend
     /// One group computes one square tile of C, or the part of its sums that a stretch of the depth gives; the finished sums pass through shared memory,
     /// so that C is written row by row.
     /// </summary>
-    internal readonly record struct MatMulTileKernel<TTile, TLeft, TRight, TActivation>(
+    internal readonly record struct MatMulTileKernel<TTile, TLeft, TRight, [EpilogueActivations] TActivation>(
         ArrayView<float> A, ArrayView<float> B, MatMulGrid Sizes, MatMulEpilogue<TActivation> Epilogue) : IGpuKernel
         where TTile : struct, IThreadTile<TTile>
         where TLeft : struct, ITileLayout

@@ -28,7 +28,7 @@ namespace MiniVlp.Kernels.Gpu.Cuda;
 /// <param name="PartDepth">Depth of one part, where the sum is cut into parts; a multiple of a step.</param>
 /// <param name="Parts">Number of parts; each is a matrix C of its own.</param>
 /// <param name="Epilogue">What happens to the sums.</param>
-internal readonly record struct MmaMatMulKernel<TTile, TPrecision, TA, TB, TActivation>(
+internal readonly record struct MmaMatMulKernel<TTile, TPrecision, TA, TB, [EpilogueActivations] TActivation>(
     ArrayView<float> A, ArrayView<float> B, int LeadingA, int LeadingB, long OuterStrideA, long InnerStrideA, long OuterStrideB, long InnerStrideB, int InnerBatch,
     int Products, int Depth, int PartDepth, int Parts, TensorCoreEpilogue<TActivation> Epilogue) : IGpuKernel
     where TTile : struct, ITensorCoreTile

@@ -24,7 +24,7 @@ namespace MiniVlp.Kernels.Gpu.Cuda;
 /// <param name="PartDepth">Depth of one part, where the sum is cut into parts; a multiple of 64.</param>
 /// <param name="Parts">Number of parts; each is a matrix C of its own.</param>
 /// <param name="Epilogue">What happens to the sums.</param>
-internal readonly record struct WgmmaMatMulKernel<TA, TB, TActivation>(
+internal readonly record struct WgmmaMatMulKernel<TA, TB, [EpilogueActivations] TActivation>(
     ArrayView<float> MapA, ArrayView<float> MapB, int SharesA, int SharesB, int Products, int Depth, int PartDepth, int Parts,
     TensorCoreEpilogue<TActivation> Epilogue) : IGpuKernel
     where TA : struct, IOperandLayout
