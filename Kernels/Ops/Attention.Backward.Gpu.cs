@@ -15,59 +15,57 @@ public sealed partial class GpuBackend
     {
         /// <summary>Computes the scores and dp of a tile: rows are queries and columns keys.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void QueryRows<TAccess>(ArrayView<Float4> shared, int batch, int head, int firstQuery, int firstKey, ref ThreadTile4x4 scoreGradient)
+        public void QueryRows<TAccess>(ArrayView<Float4> shared, in AttentionPair pair, int firstQuery, int firstKey, ref ThreadTile4x4 scoreGradient)
             where TAccess : struct, IFloat4Access
         {
-            int keyValueHead = head / Inputs.HeadsTogether;
             ThreadTile4x4 scores = default;
             TileProduct.Add<ThreadTile4x4, StepsInside<TAccess>, StepsInside<TAccess>>(
-                ref scores, shared, Inputs.QueryTokens(batch, head).AsLines(Inputs.Query), firstQuery,
-                Inputs.KeyTokens(batch, keyValueHead).AsLines(Inputs.Key), firstKey, 0, Inputs.HeadSize);
+                ref scores, shared, pair.Query.AsLines(Inputs.Query), firstQuery,
+                pair.Key.AsLines(Inputs.Key), firstKey, 0, Inputs.HeadSize);
             TileProduct.Add<ThreadTile4x4, StepsInside<TAccess>, StepsInside<TAccess>>(
-                ref scoreGradient, shared, Inputs.OutputTokens(batch, head).AsLines(OutputGradient), firstQuery,
-                Inputs.ValueTokens(batch, keyValueHead).AsLines(Inputs.Value), firstKey, 0, Inputs.ValueHeadSize);
+                ref scoreGradient, shared, pair.Output.AsLines(OutputGradient), firstQuery,
+                pair.Value.AsLines(Inputs.Value), firstKey, 0, Inputs.ValueHeadSize);
 
-            int query = firstQuery + (Group.IdxX / 16 * 4), key = firstKey + (Group.IdxX % 16 * 4);
-            KeyQuad keys = Keys(batch, head, key);
-            QueryRow(scores.Row0, ref scoreGradient.Row0, keys, Row(batch, head, query), query, key);
-            QueryRow(scores.Row1, ref scoreGradient.Row1, keys, Row(batch, head, query + 1), query + 1, key);
-            QueryRow(scores.Row2, ref scoreGradient.Row2, keys, Row(batch, head, query + 2), query + 2, key);
-            QueryRow(scores.Row3, ref scoreGradient.Row3, keys, Row(batch, head, query + 3), query + 3, key);
+            int query = firstQuery + (Group.IdxX >> 4 << 2), key = firstKey + ((Group.IdxX & 15) << 2);
+            KeyQuad keys = Keys(pair, key);
+            QueryRow(scores.Row0, ref scoreGradient.Row0, keys, Row(pair, query), query, key);
+            QueryRow(scores.Row1, ref scoreGradient.Row1, keys, Row(pair, query + 1), query + 1, key);
+            QueryRow(scores.Row2, ref scoreGradient.Row2, keys, Row(pair, query + 2), query + 2, key);
+            QueryRow(scores.Row3, ref scoreGradient.Row3, keys, Row(pair, query + 3), query + 3, key);
         }
 
         /// <summary>The same with keys as rows and queries as columns, and with the weights.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void KeyRows<TAccess>(
-            ArrayView<Float4> shared, int batch, int head, int firstQuery, int firstKey, ref ThreadTile4x4 weights, ref ThreadTile4x4 scoreGradient)
+            ArrayView<Float4> shared, in AttentionPair pair, int firstQuery, int firstKey, ref ThreadTile4x4 weights, ref ThreadTile4x4 scoreGradient)
             where TAccess : struct, IFloat4Access
         {
-            int keyValueHead = head / Inputs.HeadsTogether;
             TileProduct.Add<ThreadTile4x4, StepsInside<TAccess>, StepsInside<TAccess>>(
-                ref weights, shared, Inputs.KeyTokens(batch, keyValueHead).AsLines(Inputs.Key), firstKey,
-                Inputs.QueryTokens(batch, head).AsLines(Inputs.Query), firstQuery, 0, Inputs.HeadSize);
+                ref weights, shared, pair.Key.AsLines(Inputs.Key), firstKey,
+                pair.Query.AsLines(Inputs.Query), firstQuery, 0, Inputs.HeadSize);
             TileProduct.Add<ThreadTile4x4, StepsInside<TAccess>, StepsInside<TAccess>>(
-                ref scoreGradient, shared, Inputs.ValueTokens(batch, keyValueHead).AsLines(Inputs.Value), firstKey,
-                Inputs.OutputTokens(batch, head).AsLines(OutputGradient), firstQuery, 0, Inputs.ValueHeadSize);
+                ref scoreGradient, shared, pair.Value.AsLines(Inputs.Value), firstKey,
+                pair.Output.AsLines(OutputGradient), firstQuery, 0, Inputs.ValueHeadSize);
 
-            int key = firstKey + (Group.IdxX / 16 * 4), query = firstQuery + (Group.IdxX % 16 * 4);
-            KeyQuad keys = Keys(batch, head, key);
-            QueryQuad queries = new(Row(batch, head, query), Row(batch, head, query + 1), Row(batch, head, query + 2), Row(batch, head, query + 3));
+            int key = firstKey + (Group.IdxX >> 4 << 2), query = firstQuery + ((Group.IdxX & 15) << 2);
+            KeyQuad keys = Keys(pair, key);
+            QueryQuad queries = new(Row(pair, query), Row(pair, query + 1), Row(pair, query + 2), Row(pair, query + 3));
             KeyRow(ref weights.Row0, ref scoreGradient.Row0, keys.Bias, queries, query, key, keys.First0);
             KeyRow(ref weights.Row1, ref scoreGradient.Row1, keys.Bias, queries, query, key + 1, keys.First1);
             KeyRow(ref weights.Row2, ref scoreGradient.Row2, keys.Bias, queries, query, key + 2, keys.First2);
             KeyRow(ref weights.Row3, ref scoreGradient.Row3, keys.Bias, queries, query, key + 3, keys.First3);
         }
 
-        private KeyQuad Keys(int batch, int head, int key)
+        private KeyQuad Keys(in AttentionPair pair, int key)
             => new(
-                Inputs.BiasOffset(batch, head), Inputs.FirstQueryOf(batch, key), Inputs.FirstQueryOf(batch, key + 1),
-                Inputs.FirstQueryOf(batch, key + 2), Inputs.FirstQueryOf(batch, key + 3));
+                pair.Bias, Inputs.FirstQueryOf(pair.Batch, key), Inputs.FirstQueryOf(pair.Batch, key + 1),
+                Inputs.FirstQueryOf(pair.Batch, key + 2), Inputs.FirstQueryOf(pair.Batch, key + 3));
 
         /// <summary>What the forward pass left of a row; a row behind the last query has weights of zero.</summary>
-        private RowStatistics Row(int batch, int head, int query)
+        private RowStatistics Row(in AttentionPair pair, int query)
         {
             if (query >= Inputs.QueryLength) return default;
-            long at = ((((long)batch * Inputs.Heads) + head) * Inputs.QueryLength) + query;
+            long at = pair.Rows + query;
             return new RowStatistics(Statistics[at], Statistics[(Statistics.Length / 2) + at], Dot[at]);
         }
 
@@ -146,24 +144,29 @@ public sealed partial class GpuBackend
     {
         public static int GroupSize => 256;
 
+        public static bool IsHot => true;
+
+        public static bool KeepsOrder => true;
+
         public void Execute()
         {
             ArrayView<Float4> shared = SharedMemory.Allocate<Float4>(TileProduct.Length + TileProduct.RightLength);
             AttentionInputs inputs = Tiles.Inputs;
-            int columnGroup = Grid.IdxX % ColumnGroups, queryTile = Grid.IdxX / ColumnGroups % inputs.QueryTiles, sequenceHead = Grid.IdxX / ColumnGroups / inputs.QueryTiles;
-            int head = sequenceHead % inputs.Heads, batch = sequenceHead / inputs.Heads, firstQuery = queryTile * AttentionTile, firstColumn = columnGroup * TWidth.Tiles * 64;
-            HeadTokens keys = inputs.KeyTokens(batch, head / inputs.HeadsTogether);
+            int queryTile = Grid.IdxX / ColumnGroups % inputs.QueryTiles, sequenceHead = Grid.IdxX / ColumnGroups / inputs.QueryTiles;
+            int head = sequenceHead % inputs.Heads, batch = sequenceHead / inputs.Heads;
+            int firstQuery = queryTile * AttentionTile, firstColumn = Grid.IdxX % ColumnGroups * TWidth.Tiles * 64;
+            AttentionPair pair = inputs.Pair(batch, head);
             HeadSums<TWidth> sums = default;
             int visible = inputs.VisibleKeys(firstQuery);
             for (int firstKey = 0; firstKey < visible; firstKey += AttentionTile)
             {
                 ThreadTile4x4 scoreGradient = default;
-                Tiles.QueryRows<TAccess>(shared, batch, head, firstQuery, firstKey, ref scoreGradient);
+                Tiles.QueryRows<TAccess>(shared, pair, firstQuery, firstKey, ref scoreGradient);
                 TileProduct.Stage(shared, scoreGradient);
-                sums.AddStaged<TAccess>(shared, keys.AsSteps(inputs.Key), firstColumn, firstKey, inputs.KeyLength);
+                sums.AddStaged<TAccess>(shared, pair.Key.AsSteps(inputs.Key), firstColumn, firstKey, inputs.KeyLength);
             }
 
-            sums.Put(DQuery, inputs.QueryTokens(batch, head), firstQuery, firstColumn, inputs.Scale);
+            sums.Put(DQuery, pair.Query, firstQuery, firstColumn, inputs.Scale);
         }
     }
 
@@ -177,33 +180,39 @@ public sealed partial class GpuBackend
     {
         public static int GroupSize => 256;
 
+        public static bool IsHot => true;
+
+        public static bool KeepsOrder => true;
+
         public void Execute()
         {
             ArrayView<Float4> shared = SharedMemory.Allocate<Float4>(TileProduct.Length + TileProduct.RightLength);
             AttentionInputs inputs = Tiles.Inputs;
-            int columnGroup = Grid.IdxX % ColumnGroups, keyTile = Grid.IdxX / ColumnGroups % inputs.KeyTiles, sequenceHead = Grid.IdxX / ColumnGroups / inputs.KeyTiles;
+            int keyTile = Grid.IdxX / ColumnGroups % inputs.KeyTiles, sequenceHead = Grid.IdxX / ColumnGroups / inputs.KeyTiles, start = 0;
             int keyValueHead = sequenceHead % inputs.KeyValueHeads, batch = sequenceHead / inputs.KeyValueHeads;
-            int firstKey = keyTile * AttentionTile, firstColumn = columnGroup * TWidth.Tiles * 64, start = 0;
+            int firstKey = keyTile * AttentionTile, firstColumn = Grid.IdxX % ColumnGroups * TWidth.Tiles * 64;
+            int headsTogether = inputs.HeadsTogether;
             int firstVisible = firstKey - (inputs.KeyLength - inputs.QueryLength);
             if (inputs.Causal != 0 && firstVisible > 0) start = firstVisible / AttentionTile * AttentionTile;
 
             HeadSums<TWidth> keySums = default, valueSums = default;
-            for (int head = keyValueHead * inputs.HeadsTogether; head < (keyValueHead + 1) * inputs.HeadsTogether; head++)
+            for (int head = keyValueHead * headsTogether; head < (keyValueHead + 1) * headsTogether; head++)
             {
+                AttentionPair pair = inputs.Pair(batch, head);
                 for (int firstQuery = start; firstQuery < inputs.QueryLength; firstQuery += AttentionTile)
                 {
                     ThreadTile4x4 weights = default, scoreGradient = default;
-                    Tiles.KeyRows<TAccess>(shared, batch, head, firstQuery, firstKey, ref weights, ref scoreGradient);
+                    Tiles.KeyRows<TAccess>(shared, pair, firstQuery, firstKey, ref weights, ref scoreGradient);
                     if (DValue.IsNeeded)
                     {
                         TileProduct.Stage(shared, weights);
-                        valueSums.AddStaged<TAccess>(shared, inputs.OutputTokens(batch, head).AsSteps(Tiles.OutputGradient), firstColumn, firstQuery, inputs.QueryLength);
+                        valueSums.AddStaged<TAccess>(shared, pair.Output.AsSteps(Tiles.OutputGradient), firstColumn, firstQuery, inputs.QueryLength);
                     }
 
                     if (DKey.IsNeeded)
                     {
                         TileProduct.Stage(shared, scoreGradient);
-                        keySums.AddStaged<TAccess>(shared, inputs.QueryTokens(batch, head).AsSteps(inputs.Query), firstColumn, firstQuery, inputs.QueryLength);
+                        keySums.AddStaged<TAccess>(shared, pair.Query.AsSteps(inputs.Query), firstColumn, firstQuery, inputs.QueryLength);
                     }
                 }
             }
@@ -222,6 +231,10 @@ public sealed partial class GpuBackend
     {
         public static int GroupSize => 256;
 
+        public static bool IsHot => true;
+
+        public static bool KeepsOrder => true;
+
         public void Execute()
         {
             ArrayView<Float4> shared = SharedMemory.Allocate<Float4>(TileProduct.Length + TileProduct.RightLength);
@@ -234,11 +247,12 @@ public sealed partial class GpuBackend
             for (int i = part * PartSharing; i < end; i++)
             {
                 ThreadTile4x4 scoreGradient = default;
-                Tiles.QueryRows<TAccess>(shared, biasBatch + (i / sharingHeads), biasHead + (i % sharingHeads), firstQuery, firstKey, ref scoreGradient);
+                AttentionPair pair = inputs.Pair(biasBatch + (i / sharingHeads), biasHead + (i % sharingHeads));
+                Tiles.QueryRows<TAccess>(shared, pair, firstQuery, firstKey, ref scoreGradient);
                 sums.Add(scoreGradient);
             }
 
-            int query = firstQuery + (Group.IdxX / 16 * 4), key = firstKey + (Group.IdxX % 16 * 4);
+            int query = firstQuery + (Group.IdxX >> 4 << 2), key = firstKey + ((Group.IdxX & 15) << 2);
             long at = (part * PartLength) + inputs.BiasOffset(biasBatch, biasHead);
             PutRow(at, query, key, sums.Row0);
             PutRow(at, query + 1, key, sums.Row1);

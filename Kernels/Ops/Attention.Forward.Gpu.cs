@@ -22,14 +22,21 @@ public sealed partial class GpuBackend
 
         public static int GroupSize => 256;
 
+        public static bool IsHot => true;
+
+        public static bool KeepsOrder => true;
+
+        public static int MinGroupsPerMultiprocessor => 2;
+
         public void Execute()
         {
             ArrayView<Float4> shared = SharedMemory.Allocate<Float4>((Correction + AttentionTile) / 4);
             ArrayView<float> floats = shared.Cast<float>();
-            int columnGroup = Grid.IdxX % ColumnGroups, queryTile = Grid.IdxX / ColumnGroups % Inputs.QueryTiles, sequenceHead = Grid.IdxX / ColumnGroups / Inputs.QueryTiles;
-            int head = sequenceHead % Inputs.Heads, batch = sequenceHead / Inputs.Heads, firstQuery = queryTile * AttentionTile;
-            int firstColumn = columnGroup * TWidth.Tiles * 64, keyValueHead = head / Inputs.HeadsTogether, threadRow = Group.IdxX / 16;
-            HeadTokens queries = Inputs.QueryTokens(batch, head), keys = Inputs.KeyTokens(batch, keyValueHead), values = Inputs.ValueTokens(batch, keyValueHead);
+            int queryTile = Grid.IdxX / ColumnGroups % Inputs.QueryTiles, sequenceHead = Grid.IdxX / ColumnGroups / Inputs.QueryTiles;
+            int head = sequenceHead % Inputs.Heads, batch = sequenceHead / Inputs.Heads;
+            int firstQuery = queryTile * AttentionTile, firstColumn = Grid.IdxX % ColumnGroups * TWidth.Tiles * 64;
+            AttentionPair pair = Inputs.Pair(batch, head);
+            int threadRow = Group.IdxX >> 4;
             if (Group.IdxX < AttentionTile)
             {
                 floats[Largest + Group.IdxX] = float.NegativeInfinity;
@@ -42,33 +49,32 @@ public sealed partial class GpuBackend
             {
                 ThreadTile4x4 scores = default;
                 TileProduct.Add<ThreadTile4x4, StepsInside<TAccess>, StepsInside<TAccess>>(
-                    ref scores, shared, queries.AsLines(Inputs.Query), firstQuery, keys.AsLines(Inputs.Key), firstKey, 0, Inputs.HeadSize);
-                ScoreTile(ref scores, batch, head, firstQuery, firstKey);
+                    ref scores, shared, pair.Query.AsLines(Inputs.Query), firstQuery, pair.Key.AsLines(Inputs.Key), firstKey, 0, Inputs.HeadSize);
+                ScoreTile(ref scores, pair, firstQuery, firstKey);
                 TileProduct.Stage(shared, scores);
                 Group.Barrier();
                 SoftmaxStep(floats);
                 sums.ScaleRows(shared[(Correction / 4) + threadRow]);
-                sums.AddStaged<TAccess>(shared, values.AsSteps(Inputs.Value), firstColumn, firstKey, Inputs.KeyLength);
+                sums.AddStaged<TAccess>(shared, pair.Value.AsSteps(Inputs.Value), firstColumn, firstKey, Inputs.KeyLength);
             }
 
             Group.Barrier();
-            if (Group.IdxX < AttentionTile) Finish(floats, sequenceHead, firstQuery, columnGroup);
+            if (Group.IdxX < AttentionTile) Finish(floats, pair.Rows, firstQuery, firstColumn);
             Group.Barrier();
             sums.ScaleRows(shared[(Correction / 4) + threadRow]);
-            sums.Put(new GpuTarget(Output, 0), Inputs.OutputTokens(batch, head), firstQuery, firstColumn, 1f);
+            sums.Put(new GpuTarget(Output, 0), pair.Output, firstQuery, firstColumn, 1f);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void ScoreTile(ref ThreadTile4x4 scores, int batch, int head, int firstQuery, int firstKey)
+        private void ScoreTile(ref ThreadTile4x4 scores, in AttentionPair pair, int firstQuery, int firstKey)
         {
-            int query = firstQuery + (Group.IdxX / 16 * 4), key = firstKey + (Group.IdxX % 16 * 4);
-            int first0 = Inputs.FirstQueryOf(batch, key), first1 = Inputs.FirstQueryOf(batch, key + 1);
-            int first2 = Inputs.FirstQueryOf(batch, key + 2), first3 = Inputs.FirstQueryOf(batch, key + 3);
-            long bias = Inputs.BiasOffset(batch, head);
-            ScoreRow(ref scores.Row0, bias, query, key, first0, first1, first2, first3);
-            ScoreRow(ref scores.Row1, bias, query + 1, key, first0, first1, first2, first3);
-            ScoreRow(ref scores.Row2, bias, query + 2, key, first0, first1, first2, first3);
-            ScoreRow(ref scores.Row3, bias, query + 3, key, first0, first1, first2, first3);
+            int query = firstQuery + (Group.IdxX >> 4 << 2), key = firstKey + ((Group.IdxX & 15) << 2);
+            int first0 = Inputs.FirstQueryOf(pair.Batch, key), first1 = Inputs.FirstQueryOf(pair.Batch, key + 1);
+            int first2 = Inputs.FirstQueryOf(pair.Batch, key + 2), first3 = Inputs.FirstQueryOf(pair.Batch, key + 3);
+            ScoreRow(ref scores.Row0, pair.Bias, query, key, first0, first1, first2, first3);
+            ScoreRow(ref scores.Row1, pair.Bias, query + 1, key, first0, first1, first2, first3);
+            ScoreRow(ref scores.Row2, pair.Bias, query + 2, key, first0, first1, first2, first3);
+            ScoreRow(ref scores.Row3, pair.Bias, query + 3, key, first0, first1, first2, first3);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -87,7 +93,7 @@ public sealed partial class GpuBackend
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static void SoftmaxStep(ArrayView<float> floats)
         {
-            int row = Group.IdxX % AttentionTile, quarter = Group.IdxX / AttentionTile;
+            int row = Group.IdxX & 63, quarter = Group.IdxX >> 6;
             float before = floats[Largest + row], largest = float.NegativeInfinity;
             for (int i = 0; i < 16; i++)
             {
@@ -130,18 +136,18 @@ public sealed partial class GpuBackend
 
         /// <summary>Where in shared memory a staged score lies.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static int At(int row, int key) => (4 * TileProduct.StagedQuad(key, row / 4)) + (row % 4);
+        private static int At(int row, int key) => (4 * TileProduct.StagedQuad(key, row >> 2)) + (row & 3);
 
         /// <summary>Writes the statistics of a row and leaves 1 / sum for it, both 0 for a row without keys.</summary>
-        private void Finish(ArrayView<float> floats, int sequenceHead, int firstQuery, int columnGroup)
+        private void Finish(ArrayView<float> floats, long rows, int firstQuery, int firstColumn)
         {
             float largest = floats[Largest + Group.IdxX];
             bool isEmpty = largest == float.NegativeInfinity;
             float inverse = isEmpty ? 0f : 1f / floats[Sum + Group.IdxX];
             floats[Correction + Group.IdxX] = inverse;
             int query = firstQuery + Group.IdxX;
-            if (columnGroup != 0 || query >= Inputs.QueryLength) return;
-            long at = ((long)sequenceHead * Inputs.QueryLength) + query;
+            if (firstColumn != 0 || query >= Inputs.QueryLength) return;
+            long at = rows + query;
             Statistics[at] = isEmpty ? 0f : largest;
             Statistics[(Statistics.Length / 2) + at] = inverse;
         }

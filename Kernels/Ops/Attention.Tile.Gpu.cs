@@ -56,7 +56,7 @@ public sealed partial class GpuBackend
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public readonly void Put(in GpuTarget target, in HeadTokens tokens, int firstToken, int firstColumn, float factor)
         {
-            int token = firstToken + (Group.IdxX / 16 * 4), column = firstColumn + (Group.IdxX % 16 * 4);
+            int token = firstToken + (Group.IdxX >> 4 << 2), column = firstColumn + ((Group.IdxX & 15) << 2);
             PutTile(target, tokens, token, column, factor, First);
             if (TWidth.Tiles > 1) PutTile(target, tokens, token, column + 64, factor, Second);
         }
@@ -92,6 +92,16 @@ public sealed partial class GpuBackend
         public TileOperand AsSteps(ArrayView<float> view) => new(view, Offset, Width, Stride);
     }
 
+    /// <summary>One query head of one sequence with the key/value head that it reads: where everything of it begins.</summary>
+    /// <param name="Batch">Which sequence.</param>
+    /// <param name="Rows">First of its rows among those of all heads.</param>
+    /// <param name="Bias">First element of its bias.</param>
+    /// <param name="Query">Tokens of the query.</param>
+    /// <param name="Key">Tokens of the key.</param>
+    /// <param name="Value">Tokens of the value.</param>
+    /// <param name="Output">Tokens of the output.</param>
+    internal readonly record struct AttentionPair(int Batch, long Rows, long Bias, HeadTokens Query, HeadTokens Key, HeadTokens Value, HeadTokens Output);
+
     /// <summary>What all kernels of attention read, and the rules of the shape.</summary>
     internal readonly record struct AttentionInputs(
         ArrayView<float> Query, ArrayView<float> Key, ArrayView<float> Value, ArrayView<int> KeyMask, ArrayView<float> Bias, int Heads, int KeyValueHeads,
@@ -105,6 +115,14 @@ public sealed partial class GpuBackend
 
         /// <summary>Query heads that read one key/value head.</summary>
         public int HeadsTogether => Heads / KeyValueHeads;
+
+        public AttentionPair Pair(int batch, int head)
+        {
+            int keyValueHead = head / HeadsTogether;
+            long rows = (((long)batch * Heads) + head) * QueryLength;
+            long bias = BiasOffset(batch, head);
+            return new(batch, rows, bias, QueryTokens(batch, head), KeyTokens(batch, keyValueHead), ValueTokens(batch, keyValueHead), OutputTokens(batch, head));
+        }
 
         public HeadTokens QueryTokens(int batch, int head) => new((((long)batch * QueryLength * Heads) + head) * HeadSize, QueryLength, HeadSize, Heads * HeadSize);
 

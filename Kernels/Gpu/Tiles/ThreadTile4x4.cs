@@ -16,12 +16,19 @@ internal interface IThreadTile<TSelf>
     static abstract int Parts { get; }
 
     /// <summary>
-    /// Adds the product of two operand tiles that start at elements <paramref name="left"/> and <paramref name="right"/> of shared memory.
+    /// Adds the product of two operand tiles. In shared memory they start at <paramref name="left"/> and <paramref name="right"/>, up to
+    /// <see cref="LeftSlot"/> and <see cref="RightSlot"/>, which are already added.
     /// </summary>
-    static abstract void MultiplyAdd(ref TSelf sums, ArrayView<Float4> shared, int left, int right, int threadRow, int threadColumn);
+    static abstract void MultiplyAdd(ref TSelf sums, ArrayView<Float4> shared, int left, int right);
+
+    /// <summary>Where in the first step of a left tile the rows of this thread are.</summary>
+    static abstract int LeftSlot { get; }
+
+    /// <summary>Where in the first step of a right tile the columns of this thread are.</summary>
+    static abstract int RightSlot { get; }
 
     /// <summary>Writes a part of the sums to shared memory, row after row without gaps.</summary>
-    static abstract void PutPart(in TSelf sums, ArrayView<Float4> shared, int part, int threadRow, int threadColumn);
+    static abstract void PutPart(in TSelf sums, ArrayView<Float4> shared, int part);
 
     /// <summary>Which row of the tile is row <paramref name="row"/> of a part.</summary>
     static abstract int RowOfPart(int part, int row);
@@ -39,23 +46,23 @@ internal struct ThreadTile4x4 : IThreadTile<ThreadTile4x4>
 
     public static int Parts => 1;
 
+    public static int LeftSlot => Group.IdxX >> 4;
+
+    public static int RightSlot => Group.IdxX & 15;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void MultiplyAdd(ref ThreadTile4x4 sums, ArrayView<Float4> shared, int left, int right, int threadRow, int threadColumn)
+    public static void MultiplyAdd(ref ThreadTile4x4 sums, ArrayView<Float4> shared, int left, int right)
     {
-        for (int quad = 0; quad < 4; quad++)
-        {
-            int row = left + (64 * quad) + (threadRow ^ (2 * quad)), column = right + (64 * quad) + (threadColumn ^ (2 * quad));
-            Step(ref sums, shared[row], shared[column]);
-            Step(ref sums, shared[row + 16], shared[column + 16]);
-            Step(ref sums, shared[row + 32], shared[column + 32]);
-            Step(ref sums, shared[row + 48], shared[column + 48]);
-        }
+        FourSteps(ref sums, shared.SubView(left, 49), shared.SubView(right, 49));
+        FourSteps(ref sums, shared.SubView((left ^ 2) + 64, 49), shared.SubView((right ^ 2) + 64, 49));
+        FourSteps(ref sums, shared.SubView((left ^ 4) + 128, 49), shared.SubView((right ^ 4) + 128, 49));
+        FourSteps(ref sums, shared.SubView((left ^ 6) + 192, 49), shared.SubView((right ^ 6) + 192, 49));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void PutPart(in ThreadTile4x4 sums, ArrayView<Float4> shared, int part, int threadRow, int threadColumn)
+    public static void PutPart(in ThreadTile4x4 sums, ArrayView<Float4> shared, int part)
     {
-        int at = (64 * threadRow) + threadColumn;
+        int at = (64 * LeftSlot) + RightSlot;
         shared[at] = sums.Row0;
         shared[at + 16] = sums.Row1;
         shared[at + 32] = sums.Row2;
@@ -82,6 +89,16 @@ internal struct ThreadTile4x4 : IThreadTile<ThreadTile4x4>
         Row1.Scale(factors.Y);
         Row2.Scale(factors.Z);
         Row3.Scale(factors.W);
+    }
+
+    /// <summary>Four steps of the sum, between which the permutation of the quads does not change.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void FourSteps(ref ThreadTile4x4 sums, ArrayView<Float4> left, ArrayView<Float4> right)
+    {
+        Step(ref sums, left[0], right[0]);
+        Step(ref sums, left[16], right[16]);
+        Step(ref sums, left[32], right[32]);
+        Step(ref sums, left[48], right[48]);
     }
 
     /// <summary>One step of the sum: four rows times four columns.</summary>

@@ -19,31 +19,29 @@ internal struct ThreadTile8x8 : IThreadTile<ThreadTile8x8>
 
     public static int Parts => 4;
 
+    public static int LeftSlot => Group.IdxX >> 4 << 1;
+
+    public static int RightSlot => Group.IdxX & 15;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void MultiplyAdd(ref ThreadTile8x8 sums, ArrayView<Float4> shared, int left, int right, int threadRow, int threadColumn)
+    public static void MultiplyAdd(ref ThreadTile8x8 sums, ArrayView<Float4> shared, int left, int right)
     {
-        for (int quad = 0; quad < 2; quad++)
-        {
-            int row = left + (128 * quad) + ((2 * threadRow) ^ (4 * quad)), column = right + (128 * quad) + (threadColumn ^ (4 * quad));
-            Step(ref sums, shared, row, column);
-            Step(ref sums, shared, row + 32, column + 32);
-            Step(ref sums, shared, row + 64, column + 64);
-            Step(ref sums, shared, row + 96, column + 96);
-        }
+        FourSteps(ref sums, shared.SubView(left, 98), shared.SubView(right, 113));
+        FourSteps(ref sums, shared.SubView((left ^ 4) + 128, 98), shared.SubView((right ^ 4) + 128, 113));
     }
 
     /// <summary>A part has two rows of each thread.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void PutPart(in ThreadTile8x8 sums, ArrayView<Float4> shared, int part, int threadRow, int threadColumn)
+    public static void PutPart(in ThreadTile8x8 sums, ArrayView<Float4> shared, int part)
     {
-        int at = (64 * threadRow) + threadColumn;
+        int at = (32 * LeftSlot) + RightSlot;
         if (part == 0) Put(shared, at, sums.Row0, sums.Row1);
         else if (part == 1) Put(shared, at, sums.Row2, sums.Row3);
         else if (part == 2) Put(shared, at, sums.Row4, sums.Row5);
         else Put(shared, at, sums.Row6, sums.Row7);
     }
 
-    public static int RowOfPart(int part, int row) => (row / 2 * 8) + (2 * part) + (row % 2);
+    public static int RowOfPart(int part, int row) => (row >> 1 << 3) + (2 * part) + (row & 1);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Put(ArrayView<Float4> shared, int at, in Float8 first, in Float8 second)
@@ -54,11 +52,20 @@ internal struct ThreadTile8x8 : IThreadTile<ThreadTile8x8>
         shared[at + 48] = second.High;
     }
 
+    /// <summary>Four steps of the sum, between which the permutation of the quads does not change.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void FourSteps(ref ThreadTile8x8 sums, ArrayView<Float4> left, ArrayView<Float4> right)
+    {
+        Step(ref sums, left[0], left[1], right[0], right[16]);
+        Step(ref sums, left[32], left[33], right[32], right[48]);
+        Step(ref sums, left[64], left[65], right[64], right[80]);
+        Step(ref sums, left[96], left[97], right[96], right[112]);
+    }
+
     /// <summary>One step of the sum: eight neighbouring rows times two quads of columns.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Step(ref ThreadTile8x8 sums, ArrayView<Float4> shared, int row, int column)
+    private static void Step(ref ThreadTile8x8 sums, Float4 upper, Float4 lower, Float4 low, Float4 high)
     {
-        Float4 upper = shared[row], lower = shared[row + 1], low = shared[column], high = shared[column + 16];
         sums.Row0.AddProduct(upper.X, low, high);
         sums.Row1.AddProduct(upper.Y, low, high);
         sums.Row2.AddProduct(upper.Z, low, high);

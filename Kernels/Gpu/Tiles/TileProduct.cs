@@ -24,18 +24,22 @@ internal static class TileProduct
         where TLeft : struct, ITileLayout
         where TRight : struct, ITileLayout
     {
-        int thread = Group.IdxX, stage = 0;
-        TLeft.Put(shared, 0, TTile.Size, thread, TLeft.Load(left, TTile.Size, thread, firstRow, step, end));
-        TRight.Put(shared, 512, TTile.Size, thread, TRight.Load(right, TTile.Size, thread, firstColumn, step, end));
+        TileCursor leftCursor = TLeft.Start(left, TTile.Size, firstRow, step, end), rightCursor = TRight.Start(right, TTile.Size, firstColumn, step, end);
+        int leftSlot = TLeft.Slot(TTile.Size), rightSlot = 2048 + TRight.Slot(TTile.Size);
+        int leftAt = TTile.LeftSlot, rightAt = 512 + TTile.RightSlot;
+        TLeft.Put(shared, leftSlot, TTile.Size, TLeft.Load(left, TTile.Size, ref leftCursor));
+        TRight.Put(shared, rightSlot, TTile.Size, TRight.Load(right, TTile.Size, ref rightCursor));
         Group.Barrier();
         for (; step < end; step += 1024 / TTile.Size)
         {
-            Float4 nextLeft = TLeft.Load(left, TTile.Size, thread, firstRow, step + (1024 / TTile.Size), end);
-            Float4 nextRight = TRight.Load(right, TTile.Size, thread, firstColumn, step + (1024 / TTile.Size), end);
-            TTile.MultiplyAdd(ref sums, shared, stage, stage + 512, thread / 16, thread % 16);
-            stage ^= 256;
-            TLeft.Put(shared, stage, TTile.Size, thread, nextLeft);
-            TRight.Put(shared, stage + 512, TTile.Size, thread, nextRight);
+            Float4 nextLeft = TLeft.Load(left, TTile.Size, ref leftCursor), nextRight = TRight.Load(right, TTile.Size, ref rightCursor);
+            TTile.MultiplyAdd(ref sums, shared, leftAt, rightAt);
+            leftSlot ^= 1024;
+            rightSlot ^= 1024;
+            leftAt ^= 256;
+            rightAt ^= 256;
+            TLeft.Put(shared, leftSlot, TTile.Size, nextLeft);
+            TRight.Put(shared, rightSlot, TTile.Size, nextRight);
             Group.Barrier();
         }
     }
@@ -47,7 +51,7 @@ internal static class TileProduct
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Stage(ArrayView<Float4> shared, in ThreadTile4x4 tile)
     {
-        int column = Group.IdxX % 16, at = StagedQuad(4 * column, Group.IdxX / 16);
+        int at = StagedQuad((Group.IdxX & 15) << 2, Group.IdxX >> 4);
         shared[at] = new Float4 { X = tile.Row0.X, Y = tile.Row1.X, Z = tile.Row2.X, W = tile.Row3.X };
         shared[at + 16] = new Float4 { X = tile.Row0.Y, Y = tile.Row1.Y, Z = tile.Row2.Y, W = tile.Row3.Y };
         shared[at + 32] = new Float4 { X = tile.Row0.Z, Y = tile.Row1.Z, Z = tile.Row2.Z, W = tile.Row3.Z };
@@ -59,7 +63,7 @@ internal static class TileProduct
     /// of steps, so that threads side by side in a row of the tile write to different banks.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static int StagedQuad(int step, int lineQuad) => (16 * step) + (lineQuad ^ (step / 4 % 4 * 2) ^ (step / 16 % 2));
+    public static int StagedQuad(int step, int lineQuad) => (16 * step) + (lineQuad ^ ((step >> 1) & 6) ^ ((step >> 4) & 1));
 
     /// <summary>
     /// sums += staged tile · right over 64 steps of the right operand from <paramref name="firstStep"/> on. The <see cref="RightLength"/> elements behind
@@ -69,16 +73,19 @@ internal static class TileProduct
     public static void AddStaged<TRight>(ref ThreadTile4x4 sums, ArrayView<Float4> shared, in TileOperand right, int firstColumn, int firstStep, int endStep)
         where TRight : struct, ITileLayout
     {
-        int thread = Group.IdxX, stage = Length;
-        TRight.Put(shared, stage, 64, thread, TRight.Load(right, 64, thread, firstColumn, firstStep, endStep));
+        TileCursor cursor = TRight.Start(right, 64, firstColumn, firstStep, endStep);
+        int slot = (4 * Length) + TRight.Slot(64), leftAt = ThreadTile4x4.LeftSlot;
+        int rightAt = Length + ThreadTile4x4.RightSlot;
+        TRight.Put(shared, slot, 64, TRight.Load(right, 64, ref cursor));
         Group.Barrier();
         for (int block = 0; block < 4; block++)
         {
-            int nextStep = firstStep + (16 * (block + 1));
-            Float4 next = TRight.Load(right, 64, thread, firstColumn, nextStep, block < 3 ? endStep : nextStep);
-            ThreadTile4x4.MultiplyAdd(ref sums, shared, 256 * block, stage, (thread / 16) ^ (block % 2), thread % 16);
-            stage ^= 256;
-            TRight.Put(shared, stage, 64, thread, next);
+            Float4 next = TRight.Load(right, 64, ref cursor);
+            ThreadTile4x4.MultiplyAdd(ref sums, shared, leftAt, rightAt);
+            slot ^= 1024;
+            leftAt = (leftAt + 256) ^ 1;
+            rightAt ^= 256;
+            TRight.Put(shared, slot, 64, next);
             Group.Barrier();
         }
     }

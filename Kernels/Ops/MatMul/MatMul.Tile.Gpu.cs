@@ -47,31 +47,36 @@ public sealed partial class GpuBackend
 
         public static int GroupSize => 256;
 
+        public static bool IsHot => true;
+
+        public static bool KeepsOrder => true;
+
         public void Execute()
         {
             ArrayView<Float4> shared = SharedMemory.Allocate<Float4>(TileProduct.Length);
-            int thread = Group.IdxX, threadRow = thread / 16, threadColumn = thread % 16, tiles = Sizes.RowTiles * Sizes.ColumnTiles;
+            int tiles = Sizes.RowTiles * Sizes.ColumnTiles;
             int tile = Grid.IdxX % tiles, product = Grid.IdxX / tiles % Sizes.Products, part = Grid.IdxX / tiles / Sizes.Products;
             int firstTogether = tile / (RowTilesTogether * Sizes.ColumnTiles) * RowTilesTogether, inside = tile - (firstTogether * Sizes.ColumnTiles);
             int together = Sizes.RowTiles - firstTogether < RowTilesTogether ? Sizes.RowTiles - firstTogether : RowTilesTogether;
             int firstRow = (firstTogether + (inside % together)) * TTile.Size, firstColumn = inside / together * TTile.Size;
             int step = part * Sizes.PartDepth, end = step + Sizes.PartDepth < Sizes.Depth ? step + Sizes.PartDepth : Sizes.Depth;
 
-            TileOperand left = new(A, Sizes.OffsetA(product), Sizes.Rows, Sizes.StrideA), right = new(B, Sizes.OffsetB(product), Sizes.Columns, Sizes.StrideB);
+            TileOperand left = new(A, Sizes.OffsetA(product), Sizes.Rows, Sizes.StrideA);
+            TileOperand right = new(B, Sizes.OffsetB(product), Sizes.Columns, Sizes.StrideB);
             TTile sums = default;
             TileProduct.Add<TTile, TLeft, TRight>(ref sums, shared, left, firstRow, right, firstColumn, step, end);
 
             ArrayView<float> floats = shared.Cast<float>();
-            long start = ((long)part * Sizes.Products) + product;
+            long start = (((long)part * Sizes.Products) + product) * Sizes.Rows;
             for (int i = 0; i < TTile.Parts; i++)
             {
-                TTile.PutPart(sums, shared, i, threadRow, threadColumn);
+                TTile.PutPart(sums, shared, i);
                 Group.Barrier();
-                for (int element = thread; element < 4096; element += GroupSize)
+                for (int element = Group.IdxX; element < 4096; element += GroupSize)
                 {
-                    int row = firstRow + TTile.RowOfPart(i, element / TTile.Size), column = firstColumn + (element % TTile.Size);
+                    int row = firstRow + TTile.RowOfPart(i, (int)((uint)element / (uint)TTile.Size)), column = firstColumn + (element & (TTile.Size - 1));
                     if (row < Sizes.Rows && column < Sizes.Columns)
-                        Epilogue.Finish((((start * Sizes.Rows) + row) * Sizes.Columns) + column, column, floats[element]);
+                        Epilogue.Finish(((start + row) * Sizes.Columns) + column, column, floats[element]);
                 }
 
                 Group.Barrier();
