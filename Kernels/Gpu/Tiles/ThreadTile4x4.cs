@@ -53,10 +53,9 @@ internal struct ThreadTile4x4 : IThreadTile<ThreadTile4x4>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void MultiplyAdd(ref ThreadTile4x4 sums, ArrayView<Float4> shared, int left, int right)
     {
-        FourSteps(ref sums, shared.SubView(left, 49), shared.SubView(right, 49));
-        FourSteps(ref sums, shared.SubView((left ^ 2) + 64, 49), shared.SubView((right ^ 2) + 64, 49));
-        FourSteps(ref sums, shared.SubView((left ^ 4) + 128, 49), shared.SubView((right ^ 4) + 128, 49));
-        FourSteps(ref sums, shared.SubView((left ^ 6) + 192, 49), shared.SubView((right ^ 6) + 192, 49));
+        // Not unrolled: the kernels of attention have up to six products, and OpenCL compilers take their time for each.
+        for (int quad = 0; quad < 4; quad++)
+            FourSteps(ref sums, shared.SubView((left ^ (2 * quad)) + (64 * quad), 49), shared.SubView((right ^ (2 * quad)) + (64 * quad), 49));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
