@@ -10,14 +10,12 @@ public sealed class GpuContrastiveTests
     private const int Width = 20;
     private const float Scale = 6f, LossGradient = 0.75f, Weight = 0.01f, LabelSmoothing = 0.1f, Alpha = 0.3f;
 
-    public static TheoryData<string> DeviceNames => [.. GpuDevices.Names];
-
     [Theory]
-    [MemberData(nameof(DeviceNames))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void Softmax_with_ids_queue_and_teacher_equals_the_formula(string deviceName)
     {
-        Device device = Require(deviceName);
-        bool isSlow = deviceName == "ilgpu-cpu";
+        Device device = GpuDevices.Require(deviceName);
+        bool isSlow = GpuDevices.IsSlow(deviceName);
         (int rows, int columns, int queue) = isSlow ? (5, 3, 4) : (1500, 700, 300);
         int different = isSlow ? 3 : 500, all = columns + queue;
         float[] rowFeatures = Values(rows * Width, 1), columnFeatures = Values(all * Width, 2), teacher = Values(rows * Width, 3);
@@ -63,12 +61,12 @@ public sealed class GpuContrastiveTests
     }
 
     [Theory]
-    [MemberData(nameof(DeviceNames))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void Sigmoid_equals_the_formula(string deviceName)
     {
         const float Bias = -2f;
-        Device device = Require(deviceName);
-        int rows = deviceName == "ilgpu-cpu" ? 5 : 700;
+        Device device = GpuDevices.Require(deviceName);
+        int rows = GpuDevices.IsSlow(deviceName) ? 5 : 700;
         float[] left = Values(rows * Width, 1), right = Values(rows * Width, 2);
         GpuBackend backend = (GpuBackend)device.Backend;
         Sigmoid first = RunSigmoid(backend, rows, left, right, Bias), again = RunSigmoid(backend, rows, left, right, Bias);
@@ -96,11 +94,11 @@ public sealed class GpuContrastiveTests
 
     /// <summary>Scratch for two panels (scores and the teacher's) whatever the number of columns, where whole matrices would take many times as much.</summary>
     [Theory]
-    [MemberData(nameof(DeviceNames))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void Memory_is_linear_in_the_rows(string deviceName)
     {
-        Device device = Require(deviceName);
-        if (deviceName == "ilgpu-cpu") Assert.Skip("ilgpu-cpu: too slow for sizes at which this says anything");
+        Device device = GpuDevices.RequireFast(deviceName);
+        Assert.SkipWhen(GpuDevices.IsSlow(deviceName), "too slow for sizes at which this says anything");
         foreach ((int rows, int columns, int queue) in new[] { (300, 300, 9000), (1500, 700, 300), (1500, 1500, 2000) })
         {
             GpuBackend backend = (GpuBackend)device.Backend;
@@ -112,13 +110,6 @@ public sealed class GpuContrastiveTests
             Assert.True(result.Scratch <= limit, $"{rows} x {all}: {result.Scratch} bytes of scratch memory, {limit} are allowed; the matrices have {matrices}");
             if (rows == 300 || queue == 2000) Assert.True(limit < matrices / 2, "the case says nothing");
         }
-    }
-
-    private static Device Require(string name)
-    {
-        (Device? device, string reason) = GpuDevices.Find(name);
-        if (device is null) Assert.Skip($"{name}: {reason}");
-        return device!;
     }
 
     private static Softmax RunSoftmax(

@@ -21,6 +21,9 @@ public static class GpuDevices
     /// <summary>The names as rows of a theory.</summary>
     public static TheoryData<string> All => [.. Names];
 
+    /// <summary>Whether the device is for a handful of elements: each group of ILGPU's CPU accelerator is 256 threads of the operating system.</summary>
+    public static bool IsSlow(string name) => name == "ilgpu-cpu";
+
     /// <summary>The device; a test on one that is absent is skipped.</summary>
     public static Device Require(string name)
     {
@@ -32,7 +35,7 @@ public static class GpuDevices
     /// <summary>The device; a test is skipped where it is absent, and on ILGPU's CPU accelerator, which is for a handful of elements.</summary>
     public static Device RequireFast(string name)
     {
-        Assert.SkipWhen(name == "ilgpu-cpu", "too slow for this test");
+        Assert.SkipWhen(IsSlow(name), "too slow for this test");
         return Require(name);
     }
 

@@ -12,8 +12,8 @@ public sealed class GpuOptimizerTests
     /// <summary>More parameters than one launch takes, of ragged sizes: one element, a chunk and its neighbours, several chunks.</summary>
     private static readonly int[] Sizes = [1, 3, 17, 4095, 4096, 4097, 64, 255, 256, 257, 9001, 5, 2, 31, 33, 768, 1000, 12345, 7, 129, 8192, 11];
 
-    /// <summary>ILGPU's CPU accelerator takes a moment for each chunk, so it gets the small ones.</summary>
-    private const int LargestOnCpuAccelerator = 300;
+    /// <summary>A slow device takes a moment for each chunk, so it gets the small ones.</summary>
+    private const int LargestOnSlowDevice = 300;
 
     public static TheoryData<string, string> Rows()
     {
@@ -23,16 +23,14 @@ public sealed class GpuOptimizerTests
         return rows;
     }
 
-    public static TheoryData<string> DeviceNames => [.. GpuDevices.Names];
-
     [Theory]
     [MemberData(nameof(Rows))]
     public void Ten_steps_equal_the_CPU(string deviceName, string kind)
     {
-        Device device = Require(deviceName);
+        Device device = GpuDevices.Require(deviceName);
         using Device cpu = new(new CpuBackend(checkGuards: true));
         int[] sizes = SizesFor(deviceName);
-        int steps = deviceName == "ilgpu-cpu" ? 2 : 10, rented = device.Backend.RentedCount;
+        int steps = GpuDevices.IsSlow(deviceName) ? 2 : 10, rented = device.Backend.RentedCount;
         float[][] expected = Train(cpu, kind, sizes, steps), actual = Train(device, kind, sizes, steps), again = Train(device, kind, sizes, steps);
         for (int i = 0; i < sizes.Length; i++)
         {
@@ -49,10 +47,10 @@ public sealed class GpuOptimizerTests
     }
 
     [Theory]
-    [MemberData(nameof(DeviceNames))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void Gradients_are_clipped_by_the_norm_of_all_of_them(string deviceName)
     {
-        Device device = Require(deviceName);
+        Device device = GpuDevices.Require(deviceName);
         int[] sizes = SizesFor(deviceName);
         using Parameters model = new(device, sizes);
         model.SetGradients(0);
@@ -69,10 +67,10 @@ public sealed class GpuOptimizerTests
     }
 
     [Theory]
-    [MemberData(nameof(DeviceNames))]
+    [MemberData(nameof(GpuDevices.All), MemberType = typeof(GpuDevices))]
     public void A_momentum_copy_follows(string deviceName)
     {
-        Device device = Require(deviceName);
+        Device device = GpuDevices.Require(deviceName);
         int[] sizes = SizesFor(deviceName);
         using Parameters online = new(device, sizes), copy = new(device, sizes);
         MomentumCopy momentum = new(online, copy);
@@ -87,14 +85,7 @@ public sealed class GpuOptimizerTests
         }
     }
 
-    private static Device Require(string name)
-    {
-        (Device? device, string reason) = GpuDevices.Find(name);
-        if (device is null) Assert.Skip($"{name}: {reason}");
-        return device!;
-    }
-
-    private static int[] SizesFor(string deviceName) => [.. Sizes.Where(size => deviceName != "ilgpu-cpu" || size <= LargestOnCpuAccelerator)];
+    private static int[] SizesFor(string deviceName) => [.. Sizes.Where(size => !GpuDevices.IsSlow(deviceName) || size <= LargestOnSlowDevice)];
 
     private static float[][] Train(Device device, string kind, int[] sizes, int steps)
     {
