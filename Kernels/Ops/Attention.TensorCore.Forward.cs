@@ -1,0 +1,292 @@
+using System.Runtime.CompilerServices;
+using ILGPU;
+using MiniVlp.Kernels.Gpu;
+using MiniVlp.Kernels.Gpu.Cuda;
+using static MiniVlp.Kernels.Gpu.Cuda.InstructionsAmpere;
+
+namespace MiniVlp.Kernels;
+
+public sealed partial class GpuBackend
+{
+    /// <summary>
+    /// Flash attention, forward (Dao, arXiv:2307.08691): a warp keeps 16 or 32 queries, their scores against 64 keys, and their output in
+    /// registers; keys and values pass through shared memory, two tiles deep. The rounded weights are the left operand of the second product
+    /// as they lie. Tiles in which the last visible key differs between the rows come last and have their own loop.
+    /// </summary>
+    internal readonly record struct TensorCoreAttentionKernel<THead, TRules>(
+        ArrayView<float> Query, ArrayView<float> Key, ArrayView<float> Value, ArrayView<int> KeyMask, ArrayView<float> Bias,
+        ArrayView<float> Output, ArrayView<float> Statistics, AttentionSizes Sizes) : IGpuKernel
+        where THead : struct, IHeadSize
+        where TRules : struct, IScoreRules
+    {
+        public static int GroupSize => HeadTile.Threads;
+
+        public static CudaLevel Level => CudaLevel.Sm80;
+
+        public static bool IsHot => true;
+
+        public static bool UsesTensorCores => true;
+
+        /// <summary>Queries of a group: twice as many where registers allow, so that each fragment of keys and values serves two products.</summary>
+        public static int Queries => THead.Size <= 80 && !TRules.HasBias ? 128 : 64;
+
+        /// <summary>Shared memory: queries, and two tiles of keys and values with their masks.</summary>
+        public static int DynamicSharedBytes => ((Queries / HeadTile.Rows) + 4) * HeadTile.Rows * THead.Size * 2 + (TRules.HasKeyMask ? 2 * HeadTile.Rows * 4 : 0);
+
+        /// <summary>Whether queries stay in registers; of wide heads they are read again for each tile.</summary>
+        private static bool KeepsQueries => Queries == 64 || THead.Size <= 64;
+
+        private static uint QueryBytes => (uint)Queries * HeadTile.RowBytes<THead>();
+
+        private static uint StageBytes => 2 * HeadTile.Bytes<THead>();
+
+        public void Execute()
+        {
+            uint shared = DynamicSharedAddress(), thread = (uint)Group.IdxX, lane = thread & 31, warp = thread >> 5;
+
+            // The tiles at the end see most keys where the causal rule holds: they start first.
+            int firstQuery = (Grid.DimX - 1 - Grid.IdxX) * Queries, head = Grid.IdxY, batch = Grid.IdxZ, keyValueHead = head / Sizes.HeadsPerKeyValueHead;
+            ulong query = GlobalAddress(Query) + Sizes.QueryOffset<THead>(batch, head);
+            KeyTiles tiles = new(
+                shared + QueryBytes, GlobalAddress(Key) + Sizes.KeyOffset<THead>(batch, keyValueHead), GlobalAddress(Value) + Sizes.KeyOffset<THead>(batch, keyValueHead),
+                Sizes.KeyStride<THead>(), Sizes.KeyLength, (long)batch * Sizes.KeyLength, thread);
+            HeadTile.Copy<THead>(shared, query, Sizes.QueryStride<THead>(), firstQuery, Sizes.QueryLength, thread);
+            if (Queries == 128) HeadTile.Copy<THead>(shared + HeadTile.Bytes<THead>(), query, Sizes.QueryStride<THead>(), firstQuery + 64, Sizes.QueryLength, thread);
+            tiles.Load(this, 0);
+            CopyAsyncCommit();
+            CopyAsyncWait(0);
+            Barrier();
+
+            int full = Sizes.FullTiles(firstQuery), visible = Sizes.VisibleTiles(firstQuery + Queries), row = firstQuery + (int)((warp * (uint)(Queries / 4)) + (lane >> 2));
+            TileLane queryRows = HeadTile.LeftLane<THead>(shared, warp * (uint)(Queries / 4), lane);
+            Rows first = Rows.Create(), second = Rows.Create();
+            if (KeepsQueries) first.Query = HeadTile.LoadLeft<THead>(queryRows);
+            if (KeepsQueries && Queries == 128) second.Query = HeadTile.LoadLeft<THead>(HeadTile.LeftLane<THead>(shared, (warp * 32) + 16, lane));
+            int tile = 0;
+            for (; tile < full; tile++) Step(tiles, queryRows, tile, visible, row, lane, isEdge: false, ref first, ref second);
+            for (; tile < visible; tile++) Step(tiles, queryRows, tile, visible, row, lane, isEdge: true, ref first, ref second);
+
+            // The sums of all rows before any branch: a shuffle needs the whole warp.
+            first.AddLanes();
+            if (Queries == 128) second.AddLanes();
+            Store(first, batch, head, row, lane);
+            if (Queries == 128) Store(second, batch, head, row + 16, lane);
+        }
+
+        /// <summary>One tile of keys: scores, online softmax, weighted sum of the values.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private void Step(in KeyTiles tiles, TileLane queryRows, int tile, int visible, int row, uint lane, bool isEdge, ref Rows first, ref Rows second)
+        {
+            CopyAsyncWait(0);
+            Barrier();
+            if (tile + 1 < visible) tiles.Load(this, tile + 1);
+            CopyAsyncCommit();
+
+            uint keys = tiles.Keys(tile), values = keys + HeadTile.Bytes<THead>();
+            int column = (tile * HeadTile.Rows) + (int)((lane & 3) * 2);
+            Accumulator64 scores = default, secondScores = default;
+            TileLane keyLane = HeadTile.RightLane<THead>(keys, lane);
+            if (!KeepsQueries) HeadTile.MultiplyTransposed<THead>(ref scores, ref secondScores, queryRows, keyLane);
+            else if (Queries == 128) HeadTile.MultiplyTransposed<THead>(ref scores, ref secondScores, first.Query, second.Query, keyLane);
+            else HeadTile.MultiplyTransposed<THead>(ref scores, first.Query, keyLane);
+            Prepare(ref scores, tiles, tile, row, column, lane, isEdge);
+            if (Queries == 128) Prepare(ref secondScores, tiles, tile, row + 16, column, lane, isEdge);
+
+            float factor = TRules.HasBias ? Log2OfE : Sizes.Scale * Log2OfE;
+            first.Softmax(ref scores, factor);
+            if (Queries == 128) second.Softmax(ref secondScores, factor);
+
+            TileLane valueLane = HeadTile.LeftLane<THead>(values, 0, lane);
+            if (Queries == 128) HeadTile.Multiply<THead>(ref first.Output, ref second.Output, scores, secondScores, valueLane);
+            else HeadTile.Multiply<THead>(ref first.Output, scores, valueLane);
+        }
+
+        /// <summary>Adds bias and mask.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private void Prepare(ref Accumulator64 scores, in KeyTiles tiles, int tile, int row, int column, uint lane, bool isEdge)
+        {
+            if (TRules.HasBias)
+            {
+                BiasRows bias = new(Bias, Sizes.BiasOffset(Grid.IdxZ, Grid.IdxY), row, Sizes.QueryLength, Sizes.KeyLength);
+                bias.AddTo(ref scores, Sizes.Scale, column);
+            }
+
+            if (TRules.HasKeyMask) KeyMaskTile.AddTo(ref scores, tiles.Mask(tile), lane);
+            if (isEdge) LastKeyRule.Hide(ref scores, column, Sizes.LastVisibleKey(row), Sizes.LastVisibleKey(row + 8));
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private void Store(in Rows rows, int batch, int head, int row, uint lane)
+        {
+            float inverse = rows.Largest == float.NegativeInfinity ? 0f : 1f / rows.Sum, inverseBelow = rows.LargestBelow == float.NegativeInfinity ? 0f : 1f / rows.SumBelow;
+            bool isRow = row < Sizes.QueryLength, isRowBelow = row + 8 < Sizes.QueryLength;
+            ulong stride = 2ul * Sizes.QueryStride<THead>(), output = GlobalAddress(Output) + (2 * Sizes.QueryOffset<THead>(batch, head)) + ((lane & 3) * 8);
+            HeadTile.StoreRows<THead>(
+                rows.Output, output + ((uint)row * stride), output + ((uint)(row + 8) * stride), inverse, inverseBelow, isRow, isRowBelow, accumulate: 0);
+            float unit = TRules.HasBias ? 1f : Sizes.Scale;
+            if (isRow && (lane & 3) == 0) StoreStatistics(batch, head, row, rows.Largest * unit, inverse);
+            if (isRowBelow && (lane & 3) == 0) StoreStatistics(batch, head, row + 8, rows.LargestBelow * unit, inverseBelow);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private void StoreStatistics(int batch, int head, int row, float largest, float inverse)
+        {
+            long index = Sizes.StatisticsOffset(batch, head) + row;
+            Statistics[index] = largest == float.NegativeInfinity ? 0f : largest;
+            Statistics[Sizes.StatisticsLength(Grid.DimZ) + index] = inverse;
+        }
+
+        /// <summary>Tiles of keys and values on their way through shared memory.</summary>
+        private readonly record struct KeyTiles(uint Shared, ulong Key, ulong Value, uint Stride, int Length, long MaskOffset, uint Thread)
+        {
+            /// <summary>Shared address of the keys of a tile; its values follow.</summary>
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            public uint Keys(int tile) => Shared + ((uint)(tile & 1) * StageBytes);
+
+            /// <summary>Shared address of the mask of a tile.</summary>
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            public uint Mask(int tile) => Shared + (2 * StageBytes) + ((uint)(tile & 1) * KeyMaskTile.Bytes);
+
+            /// <summary>Starts to copy a tile.</summary>
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            public void Load(in TensorCoreAttentionKernel<THead, TRules> kernel, int tile)
+            {
+                HeadTile.Copy<THead>(Keys(tile), Key, Stride, tile * HeadTile.Rows, Length, Thread);
+                HeadTile.Copy<THead>(Keys(tile) + HeadTile.Bytes<THead>(), Value, Stride, tile * HeadTile.Rows, Length, Thread);
+                if (TRules.HasKeyMask) KeyMaskTile.Store(Mask(tile), kernel.KeyMask, MaskOffset, tile * HeadTile.Rows, Length, Thread);
+            }
+        }
+
+        /// <summary>16 queries of a warp, of which a thread holds parts of two: rows g and g + 8.</summary>
+        private struct Rows
+        {
+            public HeadFragments Query;
+            public Accumulator128 Output;
+            public float Largest, LargestBelow, Sum, SumBelow;
+
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            public static Rows Create()
+            {
+                Rows rows = default;
+                rows.Largest = float.NegativeInfinity;
+                rows.LargestBelow = float.NegativeInfinity;
+                return rows;
+            }
+
+            /// <summary>Sums over the four threads of a row.</summary>
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            public void AddLanes()
+            {
+                Sum = QuadSum(Sum);
+                SumBelow = QuadSum(SumBelow);
+            }
+
+            /// <summary>
+            /// Replaces scores by exp(score - largest so far) and shrinks the sums so far by exp(old largest - new largest). Sums are those of
+            /// this thread's columns and are added over the four threads of a row at the end.
+            /// </summary>
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            public void Softmax(ref Accumulator64 scores, float factor)
+            {
+                float largest = MathF.Max(Largest, QuadMax(SoftmaxTile.Largest(scores))), below = MathF.Max(LargestBelow, QuadMax(SoftmaxTile.LargestBelow(scores)));
+                float reference = largest == float.NegativeInfinity ? 0f : largest, referenceBelow = below == float.NegativeInfinity ? 0f : below;
+                float shrink = Exp2Approximate((Largest - reference) * factor), shrinkBelow = Exp2Approximate((LargestBelow - referenceBelow) * factor);
+                Largest = largest;
+                LargestBelow = below;
+                float sum = 0f, sumBelow = 0f;
+                SoftmaxTile.Exp<TRules>(ref scores, factor, reference, referenceBelow, ref sum, ref sumBelow);
+                Sum = (Sum * shrink) + sum;
+                SumBelow = (SumBelow * shrinkBelow) + sumBelow;
+                SoftmaxTile.Scale<THead>(ref Output, shrink, shrinkBelow);
+            }
+        }
+    }
+
+    /// <summary>Steps of a softmax over tiles of accumulators: X and Y belong to one row, Z and W to the row 8 further down.</summary>
+    private static class SoftmaxTile
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static float Largest(in Accumulator64 s) => MathF.Max(
+            MathF.Max(MathF.Max(Upper(s.C0), Upper(s.C1)), MathF.Max(Upper(s.C2), Upper(s.C3))), MathF.Max(MathF.Max(Upper(s.C4), Upper(s.C5)), MathF.Max(Upper(s.C6), Upper(s.C7))));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static float LargestBelow(in Accumulator64 s) => MathF.Max(
+            MathF.Max(MathF.Max(Lower(s.C0), Lower(s.C1)), MathF.Max(Lower(s.C2), Lower(s.C3))), MathF.Max(MathF.Max(Lower(s.C4), Lower(s.C5)), MathF.Max(Lower(s.C6), Lower(s.C7))));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Exp<TRules>(ref Accumulator64 s, float factor, float reference, float referenceBelow, ref float sum, ref float sumBelow)
+            where TRules : struct, IScoreRules
+        {
+            // Scaled and shifted by one fused multiply-add; with a bias the difference is taken first, as its terms may be as large as a float goes.
+            float shift = TRules.HasBias ? reference : -reference * factor, shiftBelow = TRules.HasBias ? referenceBelow : -referenceBelow * factor;
+            Exp<TRules>(ref s.C0, factor, shift, shiftBelow, ref sum, ref sumBelow);
+            Exp<TRules>(ref s.C1, factor, shift, shiftBelow, ref sum, ref sumBelow);
+            Exp<TRules>(ref s.C2, factor, shift, shiftBelow, ref sum, ref sumBelow);
+            Exp<TRules>(ref s.C3, factor, shift, shiftBelow, ref sum, ref sumBelow);
+            Exp<TRules>(ref s.C4, factor, shift, shiftBelow, ref sum, ref sumBelow);
+            Exp<TRules>(ref s.C5, factor, shift, shiftBelow, ref sum, ref sumBelow);
+            Exp<TRules>(ref s.C6, factor, shift, shiftBelow, ref sum, ref sumBelow);
+            Exp<TRules>(ref s.C7, factor, shift, shiftBelow, ref sum, ref sumBelow);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Scale<THead>(ref Accumulator128 value, float upper, float lower)
+            where THead : struct, IHeadSize
+        {
+            Scale(ref value.Low.C0, upper, lower);
+            Scale(ref value.Low.C1, upper, lower);
+            Scale(ref value.Low.C2, upper, lower);
+            Scale(ref value.Low.C3, upper, lower);
+            if (THead.Size > 32)
+            {
+                Scale(ref value.Low.C4, upper, lower);
+                Scale(ref value.Low.C5, upper, lower);
+                Scale(ref value.Low.C6, upper, lower);
+                Scale(ref value.Low.C7, upper, lower);
+            }
+
+            if (THead.Size > 64)
+            {
+                Scale(ref value.High.C0, upper, lower);
+                Scale(ref value.High.C1, upper, lower);
+            }
+
+            if (THead.Size > 80)
+            {
+                Scale(ref value.High.C2, upper, lower);
+                Scale(ref value.High.C3, upper, lower);
+                Scale(ref value.High.C4, upper, lower);
+                Scale(ref value.High.C5, upper, lower);
+                Scale(ref value.High.C6, upper, lower);
+                Scale(ref value.High.C7, upper, lower);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static float Upper(Float4 c) => MathF.Max(c.X, c.Y);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static float Lower(Float4 c) => MathF.Max(c.Z, c.W);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Exp<TRules>(ref Float4 c, float factor, float shift, float shiftBelow, ref float sum, ref float sumBelow)
+            where TRules : struct, IScoreRules
+        {
+            c.X = Exp2Approximate(TRules.HasBias ? (c.X - shift) * factor : (c.X * factor) + shift);
+            c.Y = Exp2Approximate(TRules.HasBias ? (c.Y - shift) * factor : (c.Y * factor) + shift);
+            c.Z = Exp2Approximate(TRules.HasBias ? (c.Z - shiftBelow) * factor : (c.Z * factor) + shiftBelow);
+            c.W = Exp2Approximate(TRules.HasBias ? (c.W - shiftBelow) * factor : (c.W * factor) + shiftBelow);
+            sum += c.X + c.Y;
+            sumBelow += c.Z + c.W;
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Scale(ref Float4 c, float upper, float lower)
+        {
+            c.X *= upper;
+            c.Y *= upper;
+            c.Z *= lower;
+            c.W *= lower;
+        }
+    }
+}
