@@ -9,6 +9,7 @@ public sealed partial class GpuBackend
     /// <inheritdoc/>
     public void ContrastiveScores(in ContrastiveBlock block, in ContrastiveOperands operands, DeviceBuffer rowSums, bool continuesRows, DeviceBuffer columnSums)
     {
+        if (TryTensorCoreContrastiveScores(block, operands, rowSums, continuesRows, columnSums)) return;
         RowLanes lanes = PanelLanes(block.Rows);
         int splits = Math.Clamp(GroupCount(block.Rows, 128), 1, 64);
         DeviceBuffer panel = RentPanel(block.Rows, block.Columns), teacherPanel = operands.Teacher.IsNull ? default : RentPanel(block.Rows, block.Columns);
@@ -50,6 +51,7 @@ public sealed partial class GpuBackend
         DeviceBuffer dloss, GradientTarget drows, GradientTarget dcolumns, GradientTarget dscale)
     {
         if (!drows.IsNeeded && !dcolumns.IsNeeded && !dscale.IsNeeded) return;
+        if (TryTensorCoreContrastiveScoresBackward(block, operands, targets, weights, dloss, drows, dcolumns, dscale)) return;
         RowLanes lanes = PanelLanes(block.Rows);
         bool hasTeacher = !operands.Teacher.IsNull && !weights.RowStatistics.IsNull;
         DeviceBuffer panel = RentPanel(block.Rows, block.Columns), teacherPanel = hasTeacher ? RentPanel(block.Rows, block.Columns) : default;
