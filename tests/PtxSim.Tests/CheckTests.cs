@@ -94,6 +94,33 @@ public sealed class CheckTests
         }
     }
 
+    [Theory]
+    [InlineData("fence.proxy.async.shared::cta; bar.sync 0;", "")]
+    [InlineData("bar.sync 0; fence.proxy.async.shared::cta;", "")]
+    [InlineData("bar.sync 0;", "with no fence.proxy.async between")]
+    [InlineData("fence.proxy.async.shared::cta;", "race: ")]
+    public void Operands_that_threads_wrote_must_be_shown_to_wgmma(string fence, string expected)
+    {
+        string body = $$"""
+            mov.u64 %d10, dynamic; cvt.u32.u64 %r10, %d10; shl.b32 %r11, %r0, 6; add.u32 %r11, %r11, %r10; mov.u32 %r12, 0x3F803F80;
+            st.shared.v4.u32 [%r11], {%r12, %r12, %r12, %r12}; st.shared.v4.u32 [%r11+16], {%r12, %r12, %r12, %r12};
+            st.shared.v4.u32 [%r11+32], {%r12, %r12, %r12, %r12}; st.shared.v4.u32 [%r11+48], {%r12, %r12, %r12, %r12};
+            setp.lt.u32 %p1, %r0, 64; shl.b32 %r13, %r0, 4; add.u32 %r13, %r13, %r10;
+            @%p1 st.shared.v4.u32 [%r13+8192], {%r12, %r12, %r12, %r12};
+            {{fence}}
+            mov.f32 %f1, 0f00000000; mov.f32 %f2, %f1; mov.f32 %f3, %f1; mov.f32 %f4, %f1;
+            cvt.u64.u32 %d11, %r10; shr.u64 %d11, %d11, 4; or.b64 %d11, %d11, 0x4000004000000000; add.u64 %d13, %d11, 512;
+            wgmma.fence.sync.aligned;
+            wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%f1, %f2, %f3, %f4}, %d11, %d13, 1, 1, 1, 0, 0;
+            wgmma.commit_group.sync.aligned;
+            wgmma.wait_group.sync.aligned 0;
+            cvt.rzi.u32.f32 %r1, %f1;
+            """;
+        SimulationOptions options = new() { ChecksUnwritten = false };
+        if (expected.Length == 0) Assert.All(PtxProgram.Results(body, 128, dynamicShared: 9216, options: options), sum => Assert.Equal(16u, sum));
+        else Assert.Contains(expected, Assert.Throws<SimulationException>(() => PtxProgram.Results(body, 128, dynamicShared: 9216, options: options)).Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Copies_fill_with_zeros_what_they_do_not_read()
     {

@@ -50,7 +50,7 @@ public sealed partial class FaultTests
         ["too few bytes announced"] = (text => Replaced(text, "16384", "8192"), string.Empty),
         ["consumers that do not hand back"] = (text => ArrivalAtEmpty().Replace(text, string.Empty), "deadlock"),
         ["barriers used before they are initialised"] = (text => Replaced(text, "bar.sync 0;", string.Empty), "mbarrier"),
-        ["bra.uni where lanes differ"] = (text => ConditionalBranch().Replace(text, "$1.uni"), "bra.uni on a condition that differs"),
+        ["bra.uni where lanes differ"] = (text => ConditionalBranch().Replace(text, "${jump}.uni"), "bra.uni on a condition that differs"),
         ["coordinates of a tile exchanged"] = (text => Coordinates().Replace(text, "{${y}, ${x}}"), WrongNumbers),
         ["tile at an address that is not aligned"] = (text => TileAddress().Replace(text, "${start}+128]"), "not aligned to 1024 bytes"),
     };
@@ -212,7 +212,7 @@ public sealed partial class FaultTests
     [GeneratedRegex(@"mbarrier\.arrive\.shared::cta\.b64 _, \[%r\d+\];", RegexOptions.None, 10_000)]
     private static partial Regex ArrivalAtEmpty();
 
-    [GeneratedRegex(@"(@!?%p\d+ bra)(?=\s)", RegexOptions.None, 10_000)]
+    [GeneratedRegex(@"(?<jump>@!?%p\d+ bra)(?=\s)", RegexOptions.ExplicitCapture, 10_000)]
     private static partial Regex ConditionalBranch();
 
     [GeneratedRegex(@"\{(?<x>%r\d+), (?<y>%r\d+)\}(?=\], \[)", RegexOptions.ExplicitCapture, 10_000)]

@@ -100,6 +100,9 @@ internal sealed partial class Decoder
 /// </summary>
 internal sealed unsafe class MatrixMultiplyInstruction(string type, int depth, int[] d, int[] a, int[] b, int[] c) : Instruction
 {
+    private readonly bool _isTf32 = type == "tf32";
+    private readonly bool _isBfloat16 = type == "bf16";
+
     public override Schedule Schedule => Schedule.WholeWarp;
 
     public override void Execute(Warp warp, uint mask)
@@ -116,7 +119,7 @@ internal sealed unsafe class MatrixMultiplyInstruction(string type, int depth, i
             {
                 uint bits = ((uint*)(registers + a[i]))[lane];
                 int row = group + ((i & 1) * 8);
-                if (type == "tf32")
+                if (_isTf32)
                 {
                     left[(row * 16) + place + ((i >> 1) * 4)] = Tf32(bits);
                 }
@@ -131,7 +134,7 @@ internal sealed unsafe class MatrixMultiplyInstruction(string type, int depth, i
             for (int i = 0; i < b.Length; i++)
             {
                 uint bits = ((uint*)(registers + b[i]))[lane];
-                if (type == "tf32")
+                if (_isTf32)
                 {
                     right[((place + (i * 4)) * 8) + group] = Tf32(bits);
                 }
@@ -163,7 +166,7 @@ internal sealed unsafe class MatrixMultiplyInstruction(string type, int depth, i
 
     private static float Tf32(uint bits) => BitConverter.UInt32BitsToSingle(bits & 0xffffe000);
 
-    private float Low(uint bits) => type == "bf16" ? BitConverter.UInt32BitsToSingle(bits << 16) : NarrowMath.FromHalf(bits & 0xffff);
+    private float Low(uint bits) => _isBfloat16 ? BitConverter.UInt32BitsToSingle(bits << 16) : NarrowMath.FromHalf(bits & 0xffff);
 
-    private float High(uint bits) => type == "bf16" ? BitConverter.UInt32BitsToSingle(bits & 0xffff0000) : NarrowMath.FromHalf(bits >> 16);
+    private float High(uint bits) => _isBfloat16 ? BitConverter.UInt32BitsToSingle(bits & 0xffff0000) : NarrowMath.FromHalf(bits >> 16);
 }

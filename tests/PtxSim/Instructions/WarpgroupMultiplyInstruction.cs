@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using MiniVlp.PtxSim.Machine;
 
 namespace MiniVlp.PtxSim.Instructions;
@@ -9,6 +11,7 @@ namespace MiniVlp.PtxSim.Instructions;
 internal sealed unsafe class WarpgroupMultiplyInstruction(string type, int columns, int[] d, int[]? a, int descriptorA, int descriptorB, int scale, bool isScaleNegated, bool transposesA, bool transposesB, bool negatesA, bool negatesB) : Instruction
 {
     private readonly int _bytes = type == "tf32" ? 4 : 2;
+    private readonly bool _isBfloat16 = type == "bf16";
     private readonly int _depth = type == "tf32" ? 8 : 16;
 
     public override Schedule Schedule => Schedule.WholeWarp;
@@ -40,37 +43,33 @@ internal sealed unsafe class WarpgroupMultiplyInstruction(string type, int colum
     private void Compute(Warp warp, ulong left, uint[]? fragments, ulong right, bool accumulates)
     {
         float[] x = new float[16 * _depth], y = new float[_depth * columns], sums = new float[16 * columns];
-        if (fragments is null) Load(warp, left, transposesA, warp.Index % 4 * 16, 16, (row, k, value) => x[(row * _depth) + k] = value);
+        if (fragments is null) Load(warp, left, transposesA, warp.Index % 4 * 16, 16, x, _depth, 1);
         else Unpack(fragments, x);
-        Load(warp, right, transposesB, 0, columns, (column, k, value) => y[(k * columns) + column] = value);
+        Load(warp, right, transposesB, 0, columns, y, 1, columns);
         float sign = negatesA == negatesB ? 1 : -1;
-        if (accumulates) ForEachSum((lane, register, place) => sums[place] = ((float*)(warp.Registers + register))[lane]);
+        if (accumulates) for (int i = 0; i < d.Length; i++) for (int lane = 0; lane < 32; lane++) sums[PlaceOf(i, lane)] = ((float*)(warp.Registers + d[i]))[lane];
         for (int row = 0; row < 16; row++)
         {
-            Span<float> sum = sums.AsSpan(row * columns, columns);
+            Span<Vector256<float>> sum = MemoryMarshal.Cast<float, Vector256<float>>(sums.AsSpan(row * columns, columns));
             for (int k = 0; k < _depth; k++)
             {
-                float factor = sign * x[(row * _depth) + k];
-                ReadOnlySpan<float> line = y.AsSpan(k * columns, columns);
-                for (int column = 0; column < line.Length; column++) sum[column] += factor * line[column];
+                Vector256<float> factor = Vector256.Create(sign * x[(row * _depth) + k]);
+                ReadOnlySpan<Vector256<float>> line = MemoryMarshal.Cast<float, Vector256<float>>(y.AsSpan(k * columns, columns));
+                for (int i = 0; i < line.Length; i++) sum[i] += factor * line[i];
             }
         }
 
-        ForEachSum((lane, register, place) => ((float*)(warp.Registers + register))[lane] = sums[place]);
+        for (int i = 0; i < d.Length; i++) for (int lane = 0; lane < 32; lane++) ((float*)(warp.Registers + d[i]))[lane] = sums[PlaceOf(i, lane)];
     }
 
-    private void ForEachSum(Action<int, int, int> visit)
-    {
-        for (int i = 0; i < d.Length; i++)
-            for (int lane = 0; lane < 32; lane++) visit(lane, d[i], (((lane / 4) + (i / 2 % 2 * 8)) * columns) + (i / 4 * 8) + (lane % 4 * 2) + (i % 2));
-    }
+    private int PlaceOf(int register, int lane) => (((lane / 4) + (register / 2 % 2 * 8)) * columns) + (register / 4 * 8) + (lane % 4 * 2) + (register % 2);
 
     /// <summary>
     /// Rows of an operand from shared memory. With k contiguous, 8 rows are an atom of 1024 bytes and the next 8 rows are the descriptor's stride
     /// away. Transposed, 64 rows are contiguous, 8 steps of k are an atom, the next 8 steps are the stride and the next 64 rows the leading
     /// offset away.
     /// </summary>
-    private void Load(Warp warp, ulong descriptor, bool isTransposed, int firstRow, int rows, Action<int, int, float> put)
+    private void Load(Warp warp, ulong descriptor, bool isTransposed, int firstRow, int rows, float[] into, int rowStride, int depthStride)
     {
         if (isTransposed && _bytes != 2) throw new SimulationException("wgmma transposes operands of 16 bits only");
         uint start = (uint)(descriptor & 0x3fff) << 4, leading = (uint)(descriptor >> 16 & 0x3fff) << 4, stride = (uint)(descriptor >> 32 & 0x3fff) << 4;
@@ -85,17 +84,15 @@ internal sealed unsafe class WarpgroupMultiplyInstruction(string type, int colum
                     ? start + ((uint)(row / 64) * leading) + ((uint)(row % 64) * 2) + ((uint)(k % 8) * 128) + ((uint)(k / 8) * stride)
                     : start + ((uint)(row / 8) * stride) + ((uint)(row % 8) * 128) + ((uint)k * (uint)_bytes);
                 byte* bytes = warp.Group.Shared.ReadByProxy(warp, SimulatedTensorMap.Swizzled(address, 3), 16);
-                for (int i = 0; i < each; i++) put(isTransposed ? inner + i : outer, isTransposed ? outer : inner + i, Value(bytes + (i * _bytes)));
+                for (int i = 0; i < each; i++) into[((isTransposed ? inner + i : outer) * rowStride) + ((isTransposed ? outer : inner + i) * depthStride)] = Value(bytes + (i * _bytes));
             }
         }
     }
 
-    private float Value(byte* bytes) => type switch
-    {
-        "bf16" => NarrowMath.FromBfloat16(*(ushort*)bytes),
-        "f16" => NarrowMath.FromHalf(*(ushort*)bytes),
-        _ => BitConverter.UInt32BitsToSingle(*(uint*)bytes & 0xffffe000),
-    };
+    private float Value(byte* bytes)
+        => _isBfloat16 ? NarrowMath.FromBfloat16(*(ushort*)bytes)
+            : _bytes == 2 ? NarrowMath.FromHalf(*(ushort*)bytes)
+            : BitConverter.UInt32BitsToSingle(*(uint*)bytes & 0xffffe000);
 
     private void Unpack(uint[] fragments, float[] x)
     {
