@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using ILGPU;
-using MiniVlp.Kernels.Gpu;
 using MiniVlp.Kernels.Gpu.Cuda;
 using static MiniVlp.Kernels.Gpu.Cuda.InstructionsAmpere;
 

@@ -1,5 +1,4 @@
 using ILGPU;
-using MiniVlp.Kernels.Gpu;
 using MiniVlp.Kernels.Gpu.Cuda;
 
 namespace MiniVlp.Kernels;
