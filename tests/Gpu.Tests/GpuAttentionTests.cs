@@ -1,6 +1,5 @@
 using MiniVlp.Engine.Tests.OpTable;
 using MiniVlp.Kernels;
-using MiniVlp.Tensors;
 using Xunit;
 
 namespace MiniVlp.Gpu.Tests;
