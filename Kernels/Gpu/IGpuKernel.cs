@@ -42,8 +42,11 @@ internal interface IGpuKernel
 
 /// <summary>Where a kernel puts one gradient: nowhere when the view is empty; see <see cref="GradientTarget"/>.</summary>
 /// <param name="View">The gradient.</param>
-/// <param name="Accumulate">1: add to what is there; 0: overwrite.</param>
-internal readonly record struct GpuTarget(ArrayView<float> View, int Accumulate)
+/// <param name="Accumulate">
+/// 1: add to what is there; 0: overwrite. It is as wide as the view's alignment, so that no padding follows: to ILGPU two structs of the same
+/// fields are one type, however they are nested, and padding inside of one of them would give the other a wrong layout.
+/// </param>
+internal readonly record struct GpuTarget(ArrayView<float> View, long Accumulate)
 {
     /// <summary>Whether the gradient is wanted.</summary>
     public bool IsNeeded => View.Length > 0;
