@@ -253,7 +253,7 @@ public sealed partial class GpuBackend
                 Accumulator128 gradient = keyGradient;
                 if (TRules.HasKeyMask) TransposedWeights.Clear<THead>(ref gradient, isHidden, isHiddenBelow);
                 ulong target = GlobalAddress(DKey.View);
-                HeadTile.StoreRows<THead>(gradient, target + row, target + below, Sizes.Scale, Sizes.Scale, isRow, isRowBelow, DKey.Accumulate);
+                HeadTile.StoreRows<THead>(gradient, target + row, target + below, Sizes.Scale, Sizes.Scale, isRow, isRowBelow, DKey.Accumulate != 0 ? 1 : 0);
             }
 
             if (DValue.View.Length > 0)
@@ -261,7 +261,7 @@ public sealed partial class GpuBackend
                 Accumulator128 gradient = valueGradient;
                 if (TRules.HasKeyMask) TransposedWeights.Clear<THead>(ref gradient, isHidden, isHiddenBelow);
                 ulong target = GlobalAddress(DValue.View);
-                HeadTile.StoreRows<THead>(gradient, target + row, target + below, 1f, 1f, isRow, isRowBelow, DValue.Accumulate);
+                HeadTile.StoreRows<THead>(gradient, target + row, target + below, 1f, 1f, isRow, isRowBelow, DValue.Accumulate != 0 ? 1 : 0);
             }
         }
 
@@ -358,7 +358,7 @@ public sealed partial class GpuBackend
             ulong stride = 2ul * Sizes.QueryStride<THead>(), target = GlobalAddress(DQuery.View) + (2 * queryOffset) + ((lane & 3) * 8);
             HeadTile.StoreRows<THead>(
                 gradient, target + ((uint)row * stride), target + ((uint)(row + 8) * stride), Sizes.Scale, Sizes.Scale,
-                row < Sizes.QueryLength, row + 8 < Sizes.QueryLength, DQuery.Accumulate);
+                row < Sizes.QueryLength, row + 8 < Sizes.QueryLength, DQuery.Accumulate != 0 ? 1 : 0);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
