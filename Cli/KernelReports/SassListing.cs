@@ -21,7 +21,15 @@ internal sealed partial record SassListing(IReadOnlyList<SassInstruction> Instru
     /// <summary>Instructions whose modifiers say what they cost, and how many of these to keep.</summary>
     private static readonly Dictionary<string, int> Modifiers = new(StringComparer.Ordinal)
     {
-        ["HMMA"] = 1, ["HGMMA"] = 1, ["IMMA"] = 1, ["LDSM"] = 3, ["LDG"] = 2, ["STG"] = 2, ["LDS"] = 1, ["STS"] = 1, ["LDGSTS"] = 4, ["MUFU"] = 1, ["LDL"] = 1, ["STL"] = 1, ["UTMALDG"] = 1, ["UTMASTG"] = 1,
+        ["HMMA"] = 1,
+        ["HGMMA"] = 1,
+        ["LDSM"] = 3,
+        ["LDG"] = 2,
+        ["STG"] = 2,
+        ["LDS"] = 1,
+        ["STS"] = 1,
+        ["MUFU"] = 1,
+        ["UTMALDG"] = 1,
     };
 
     /// <summary>No code.</summary>

@@ -78,6 +78,8 @@ public sealed partial class GpuBackend
     {
         public static int GroupSize => RowLanes.GroupSize;
 
+        public static bool IsHot => true;
+
         public void Execute()
         {
             ArrayView<float> shared = SharedMemory.Allocate<float>(RowLanes.GroupSize);
@@ -123,6 +125,8 @@ public sealed partial class GpuBackend
         where TCentering : struct, ICentering
     {
         public static int GroupSize => RowLanes.GroupSize;
+
+        public static bool IsHot => true;
 
         public void Execute()
         {

@@ -161,6 +161,8 @@ public sealed partial class GpuBackend
     {
         public static int GroupSize => 256;
 
+        public static bool IsHot => true;
+
         public void Execute()
         {
             Segment<AdamTensor> segment = Table.OfGroup(Grid.IdxX);

@@ -51,6 +51,8 @@ public sealed partial class GpuBackend
     {
         public static int GroupSize => RowLanes.GroupSize;
 
+        public static bool IsHot => true;
+
         public void Execute()
         {
             ArrayView<float> shared = SharedMemory.Allocate<float>(RowLanes.GroupSize);
@@ -83,6 +85,8 @@ public sealed partial class GpuBackend
         ArrayView<float> X, ArrayView<float> Y, ArrayView<float> DY, GpuTarget DX, RowLanes Lanes, int Width, int Kind) : IGpuKernel
     {
         public static int GroupSize => RowLanes.GroupSize;
+
+        public static bool IsHot => true;
 
         public void Execute()
         {

@@ -39,6 +39,8 @@ public sealed partial class GpuBackend
 
         public static int GroupSize => 256;
 
+        public static bool IsHot => true;
+
         public void Execute()
         {
             ArrayView<float> shared = SharedMemory.Allocate<float>(MostDotRows * DotColumns * Stride);

@@ -1,0 +1,98 @@
+using ILGPU;
+using MiniVlp.Kernels;
+using MiniVlp.Kernels.Gpu;
+using MiniVlp.Kernels.Gpu.Cuda;
+using MiniVlp.PtxSim.Driver;
+using Xunit;
+
+namespace MiniVlp.PtxSim.Tests;
+
+/// <summary>The way from a kernel struct to a launch, on the stand-in driver.</summary>
+public sealed class LauncherTests : IDisposable
+{
+    private readonly GpuBackend? _backend;
+    private readonly string _reason = string.Empty;
+
+    public LauncherTests()
+    {
+        try
+        {
+            StandInDriver.Install(typeof(GpuBackend).Assembly);
+            _backend = GpuBackend.CreateCuda();
+        }
+        catch (PlatformNotSupportedException exception)
+        {
+            _reason = exception.Message;
+        }
+    }
+
+    private GpuBackend Backend
+    {
+        get
+        {
+            if (_backend is null) Assert.Skip(_reason);
+            return _backend!;
+        }
+    }
+
+    public void Dispose() => _backend?.Dispose();
+
+    /// <summary>The driver allows 48 KiB unless it is told otherwise.</summary>
+    [Fact]
+    public void SharedMemory_AboveTheDefaultIsAskedFor()
+    {
+        DeviceBuffer x = Backend.Rent(64);
+        Backend.Launch(new LargeShared(GpuBackend.Output(x), 3), 1);
+        float[] values = new float[64];
+        Backend.Download(x, values);
+        Assert.Equal(Enumerable.Range(0, 64).Select(i => 3f * (63 - i)), values);
+        Backend.Return(x);
+    }
+
+    [Fact]
+    public void RefusedPtx_IsToldWithTheLogAndTheLines()
+    {
+        _ = Backend;
+        using PtxCompiler compiler = new(PtxTarget.Sm80);
+        PtxKernel kernel = compiler.Compile(GpuKernelInfo.Of<LargeShared>());
+        PtxKernel broken = kernel with { Text = kernel.Text.Replace("\tret;", "\tnonsense.f32 %f1, %f1;\n\tret;", StringComparison.Ordinal) };
+        NotSupportedException exception = Assert.Throws<NotSupportedException>(() => PtxModule.Load(broken));
+        Assert.Contains(nameof(LargeShared), exception.Message, StringComparison.Ordinal);
+        Assert.Contains("nonsense", exception.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void KernelsOfAllKinds_AreLoadedByTheirDescription()
+    {
+        KernelLauncher launcher = Backend.LoadKernel(GpuKernelInfo.Of<LargeShared>());
+        Assert.Same(launcher, Backend.LoadKernel(GpuKernelInfo.Of(typeof(LargeShared))));
+        using CancellationTokenSource stop = new();
+        List<string> names = [];
+        Assert.Throws<OperationCanceledException>(() => Backend.PrecompileKernels(
+            (name, count) =>
+            {
+                Assert.True(count > 100);
+                names.Add(name);
+                if (names.Count == 2) stop.Cancel();
+            },
+            stop.Token));
+        Assert.Equal(2, names.Count);
+    }
+
+    internal readonly record struct LargeShared(ArrayView<float> X, float Scale) : IGpuKernel
+    {
+        public static int GroupSize => 64;
+
+        public static int DynamicSharedBytes => 100 * 1024;
+
+        public static CudaLevel Level => CudaLevel.Sm80;
+
+        public void Execute()
+        {
+            ArrayView<float> shared = SharedMemory.GetDynamic<float>();
+            shared[(20 * 1024) + Group.IdxX] = Group.IdxX;
+            Group.Barrier();
+            X[Group.IdxX] = Scale * shared[(20 * 1024) + 63 - Group.IdxX];
+        }
+    }
+}
