@@ -140,8 +140,14 @@ public sealed class TensorCoreMatMulTests
         int products = outer * inner;
         MatMulArgs args = new(rows, columns, depth)
         {
-            TransposeA = layout[0] == 'T', TransposeB = layout[1] == 'T', OuterBatch = outer, InnerBatch = inner,
-            OuterStrideA = inner * rows * depth, InnerStrideA = rows * depth, OuterStrideB = inner * depth * columns, InnerStrideB = depth * columns,
+            TransposeA = layout[0] == 'T',
+            TransposeB = layout[1] == 'T',
+            OuterBatch = outer,
+            InnerBatch = inner,
+            OuterStrideA = inner * rows * depth,
+            InnerStrideA = rows * depth,
+            OuterStrideB = inner * depth * columns,
+            InnerStrideB = depth * columns,
         };
 
         // In bfloat16 the copy is aligned whatever the operand is; TF32 reads the operands themselves.
