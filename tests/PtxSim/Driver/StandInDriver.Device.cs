@@ -174,7 +174,7 @@ public static unsafe partial class StandInDriver
         string message = error switch
         {
             Success => "no error",
-            InvalidValue => "invalid argument",
+            InvalidValue => s_lastError == InvalidValue ? $"invalid argument ({LastFailure})" : "invalid argument",
             OutOfMemory => "out of memory",
             LaunchFailed or InvalidPtx => LastFailure ?? "unspecified launch failure",
             _ => $"error {error}",

@@ -77,7 +77,7 @@ public static unsafe partial class StandInDriver
         if (!Functions.TryGetValue(function, out Function? found)) return InvalidHandle;
         try
         {
-            if (groupsX == 0 || groupsY == 0 || groupsZ == 0 || groupsY > 65535 || groupsZ > 65535 || (long)threadsX * threadsY * threadsZ is 0 or > 1024) return InvalidValue;
+            if (groupsX == 0 || groupsY == 0 || groupsZ == 0 || groupsY > 65535 || groupsZ > 65535 || (long)threadsX * threadsY * threadsZ is 0 or > 1024) return Fail(InvalidValue, $"{found.Kernel.Name}: {groupsX} x {groupsY} x {groupsZ} groups of {threadsX} x {threadsY} x {threadsZ} threads");
             if (dynamicShared > found.MaxDynamicShared) return Fail(InvalidValue, $"{found.Kernel.Name}: {dynamicShared} bytes of dynamic shared memory, {found.MaxDynamicShared} allowed (cuFuncSetAttribute)");
             byte[] arguments = parameters is not null ? Packed(found.Kernel, parameters) : PackedAlready(found.Kernel, extra);
             KernelLaunch launch = new(new Dim3((int)groupsX, (int)groupsY, (int)groupsZ), new Dim3((int)threadsX, (int)threadsY, (int)threadsZ), (int)dynamicShared, arguments);
@@ -111,6 +111,7 @@ public static unsafe partial class StandInDriver
     private static int Fail(int error, string message)
     {
         LastFailure = message;
+        s_lastError = error;
         return error;
     }
 

@@ -23,6 +23,7 @@ public static unsafe partial class StandInDriver
     private static nint s_library;
     private static string s_reason = string.Empty;
     private static long s_nextHandle = 0x1000;
+    private static int s_lastError;
 
     /// <summary>The compute capability that the device says it has.</summary>
     public static (int Major, int Minor) ComputeCapability { get; set; } = (9, 0);
