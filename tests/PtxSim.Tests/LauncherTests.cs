@@ -64,8 +64,9 @@ public sealed class LauncherTests : IDisposable
     [Fact]
     public void KernelsOfAllKinds_AreLoadedByTheirDescription()
     {
+        Type type = typeof(LargeShared);
         KernelLauncher launcher = Backend.LoadKernel(GpuKernelInfo.Of<LargeShared>());
-        Assert.Same(launcher, Backend.LoadKernel(GpuKernelInfo.Of(typeof(LargeShared))));
+        Assert.Same(launcher, Backend.LoadKernel(GpuKernelInfo.Of(type)));
         using CancellationTokenSource stop = new();
         List<string> names = [];
         Assert.Throws<OperationCanceledException>(() => Backend.PrecompileKernels(
