@@ -45,14 +45,14 @@ public sealed partial class GpuBackend
                 {
                     int start = (column * ContrastiveTile.Size) + tile.Column;
 
-                    // Between the rows a barrier, so that the ids of the columns are not kept for all of them in registers that are not there.
-                    a.Look(Features, ref dots.Upper, ref dots.TeacherUpper, false, tile.Row, start);
+                    // Each row by itself, so that ids and comparisons of the columns are not kept for all of them in registers that are not there.
+                    a.Look(Features, ref dots.Upper, ref dots.TeacherUpper, false, tile.Row, tile.Again<TTeacher>(start));
                     WarpBarrier();
-                    b.Look(Features, ref dots.Upper, ref dots.TeacherUpper, true, tile.Row + 8, start);
+                    b.Look(Features, ref dots.Upper, ref dots.TeacherUpper, true, tile.Row + 8, tile.Again<TTeacher>(start));
                     WarpBarrier();
-                    c.Look(Features, ref dots.Lower, ref dots.TeacherLower, false, tile.Row + 16, start);
+                    c.Look(Features, ref dots.Lower, ref dots.TeacherLower, false, tile.Row + 16, tile.Again<TTeacher>(start));
                     WarpBarrier();
-                    d.Look(Features, ref dots.Lower, ref dots.TeacherLower, true, tile.Row + 24, start);
+                    d.Look(Features, ref dots.Lower, ref dots.TeacherLower, true, tile.Row + 24, tile.Again<TTeacher>(start));
                 }
                 else
                 {

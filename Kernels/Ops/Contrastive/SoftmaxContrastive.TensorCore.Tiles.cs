@@ -50,10 +50,10 @@ public sealed partial class GpuBackend
     /// <param name="ColumnCount">Columns.</param>
     /// <param name="Stride">Bytes of one padded row.</param>
     /// <param name="Match">A <see cref="ContrastiveMatch"/>.</param>
-    /// <param name="OnlyOwn">1: a row sees no column but its own.</param>
+    /// <param name="OnlyOwn">1: a row sees no column but its own. As wide as the alignment of a view, so that no padding follows; see <see cref="Gpu.GpuTarget"/>.</param>
     internal readonly record struct ContrastiveFeatures(
         ArrayView<float> Rows, ArrayView<float> Columns, ArrayView<float> Teacher, ArrayView<int> RowIds, ArrayView<int> ColumnIds, ArrayView<float> Scale,
-        int RowCount, int ColumnCount, int Stride, int Match, int OnlyOwn)
+        int RowCount, int ColumnCount, int Stride, int Match, long OnlyOwn)
     {
         /// <summary>Steps of 64 elements along the width.</summary>
         public int Depth => (Stride + 127) >> 7;
@@ -124,6 +124,12 @@ public sealed partial class GpuBackend
 
         /// <summary>First column of this thread in the tile; its others are the next one, and both of every 8 of 64.</summary>
         public int Column => (int)(((Thread >> 7) * 64) + ((Thread & 3) * 2));
+
+        /// <summary>The same number, which the compiler cannot know to be the same: what follows from it is computed again, not kept in registers. With a teacher that gains nothing.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public int Again<TTeacher>(int column)
+            where TTeacher : struct, ITeacher
+            => TTeacher.IsPresent ? column : (int)ShuffleFrom((uint)column, Thread & 31);
 
         /// <summary>Starts to copy what the first step of <see cref="Multiply"/> needs.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
