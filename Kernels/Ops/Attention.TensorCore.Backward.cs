@@ -330,7 +330,7 @@ public sealed partial class GpuBackend
         public static int DynamicSharedBytes => (6 * HeadTile.Rows * THead.Size * 2) + (TRules.HasKeyMask ? 2 * (int)KeyMaskTile.Bytes : 0);
 
         /// <summary>Whether the gradient of the output stays in registers; where they are short it is read again for each tile.</summary>
-        private static bool KeepsOutputGradient => THead.Size <= 80 || !TRules.HasBias;
+        private static bool KeepsOutputGradient => THead.Size <= 64 || (THead.Size == 128 && !TRules.HasBias);
 
         public void Execute()
         {
