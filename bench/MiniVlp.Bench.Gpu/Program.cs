@@ -3,9 +3,10 @@
 //   kernels --device cuda --log FILE               loads every kernel through the driver and keeps its log
 //   report FILE --json OUT --markdown OUT          ratios, verdicts and the table of a run
 using MiniVlp.Bench.Gpu;
+using MiniVlp.Kernels;
 using MiniVlp.Tensors;
 
-const string Usage = "MiniVlp.Bench.Gpu serve --device cuda|opencl|ilgpu-cpu|cpu | report FILE --json OUT --markdown OUT";
+const string Usage = "MiniVlp.Bench.Gpu serve --device cuda|opencl|ilgpu-cpu|cpu | kernels --device cuda|opencl|ilgpu-cpu --log FILE | report FILE --json OUT --markdown OUT";
 switch (args)
 {
     case ["serve", "--device", string name]:
@@ -15,6 +16,14 @@ switch (args)
         }
 
         return 0;
+    case ["kernels", "--device", string name, "--log", string path] when name is not "cpu":
+        using (StreamWriter log = File.CreateText(path))
+        {
+            (string summary, bool isComplete) = KernelLoading.LoadAll((GpuBackend)Open(name).Backend, log);
+            Console.WriteLine(summary);
+            return isComplete ? 0 : 1;
+        }
+
     case ["report", string file, "--json", string json, "--markdown", string markdown]:
         RunReport report = RunReport.Read(File.ReadAllText(file));
         File.WriteAllText(json, report.ToJson());

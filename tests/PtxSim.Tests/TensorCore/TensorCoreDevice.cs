@@ -54,6 +54,12 @@ public static class TensorCoreDevice
         }
     }
 
+    /// <summary>A kernel of this name is among the launches; only the stand-in driver tells.</summary>
+    public static void AssertLaunched(List<(string Kernel, Statistics Statistics)> launches, string name)
+    {
+        if (!StandInDriver.UsesRealDriver) Assert.Contains(launches, launch => launch.Kernel.StartsWith(name, StringComparison.Ordinal));
+    }
+
     /// <summary>A buffer with values; of none, no buffer.</summary>
     public static DeviceBuffer Upload(IBackend backend, float[]? values)
     {

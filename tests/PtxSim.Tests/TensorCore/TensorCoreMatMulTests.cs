@@ -77,6 +77,7 @@ public sealed class TensorCoreMatMulTests
     [Fact]
     public void Operands_are_converted_once()
     {
+        Assert.SkipWhen(StandInDriver.UsesRealDriver, "Only the stand-in driver tells what is launched.");
         using GpuBackend backend = CreateBackend();
         backend.Precision = MatMulPrecision.BFloat16;
         MatMulArgs args = new(64, 64, 64) { TransposeB = true };
@@ -157,7 +158,8 @@ public sealed class TensorCoreMatMulTests
         float[] result = new float[valuesC.Length], roundedA = Rounded(valuesA, precision), roundedB = Rounded(valuesB, precision);
         double[] sums = Reference(args, roundedA, roundedB);
         string kernel = tile == TensorCoreTileSize.Wgmma128x256 ? "WgmmaMatMulKernel" : "MmaMatMulKernel";
-        Assert.Contains(Launched(() => backend.MatMul(args, a, b, c)), name => name.StartsWith(kernel, StringComparison.Ordinal));
+        List<string> launched = Launched(() => backend.MatMul(args, a, b, c));
+        if (!StandInDriver.UsesRealDriver) Assert.Contains(launched, name => name.StartsWith(kernel, StringComparison.Ordinal));
         backend.Download(c, result);
         AssertNear(sums, result);
 

@@ -46,6 +46,12 @@ public static unsafe partial class StandInDriver
     /// <summary>Why the last launch or module that failed did so; cuGetErrorString gives it too.</summary>
     public static string? LastFailure { get; private set; }
 
+    /// <summary>
+    /// Whether tests are to run on the driver and the card that are here, by the variable MINIVLP_REAL_DRIVER: the stand-in is then not installed, and
+    /// what it would count or say is not there.
+    /// </summary>
+    public static bool UsesRealDriver { get; } = Environment.GetEnvironmentVariable("MINIVLP_REAL_DRIVER") is "1";
+
     /// <summary>Changes the text of every module before it is decoded: tests put faults into it.</summary>
     public static Func<string, string>? OnModule { get; set; }
 
@@ -59,6 +65,7 @@ public static unsafe partial class StandInDriver
     /// <exception cref="PlatformNotSupportedException">It cannot be built here; the message says why.</exception>
     public static void Install(params Assembly[] assemblies)
     {
+        if (UsesRealDriver) return;
         lock (InstallLock)
         {
             if (s_library == 0 && s_reason.Length == 0)
