@@ -36,10 +36,10 @@ internal sealed partial record SassListing(IReadOnlyList<SassInstruction> Instru
     public static SassListing Empty { get; } = new([], []);
 
     /// <summary>Whether the tensor cores are used.</summary>
-    public bool UsesTensorCores => Instructions.Any(instruction => instruction.Mnemonic.StartsWith("HMMA", StringComparison.Ordinal) || instruction.Mnemonic.StartsWith("HGMMA", StringComparison.Ordinal));
+    public bool UsesTensorCores => Instructions.Any(IsTensorCore);
 
-    /// <summary>The loop with most instructions among those that hold no other.</summary>
-    public SassLoop? MainLoop => InnerLoops.MaxBy(loop => loop.Instructions.Count);
+    /// <summary>Among the loops that hold no other, the largest of those on the tensor cores, else the largest.</summary>
+    public SassLoop? MainLoop => InnerLoops.MaxBy(loop => (loop.Instructions.Any(IsTensorCore), loop.Instructions.Count));
 
     public static SassListing Parse(string text)
     {
@@ -59,6 +59,9 @@ internal sealed partial record SassListing(IReadOnlyList<SassInstruction> Instru
         IEnumerable<(int From, int To)> inner = loops.Where(loop => !loops.Any(other => other != loop && other.From >= loop.From && other.To <= loop.To));
         return new SassListing(instructions, [.. inner.Select(loop => new SassLoop([.. instructions.Where(instruction => instruction.Address >= loop.From && instruction.Address <= loop.To)]))]);
     }
+
+    private static bool IsTensorCore(SassInstruction instruction)
+        => instruction.Mnemonic.StartsWith("HMMA", StringComparison.Ordinal) || instruction.Mnemonic.StartsWith("HGMMA", StringComparison.Ordinal);
 
     private static string MnemonicOf(string body)
     {
