@@ -17,6 +17,15 @@ public sealed class CommonOptions
         Recursive = true,
     };
 
+    /// <summary>How a GPU rounds the operands of matrix products.</summary>
+    public Option<string> Precision { get; } = new("--precision")
+    {
+        Description = "Operands of matrix products on a GPU: float32, tf32 or bf16 (mixed precision: weights, sums, norms and losses stay float32).",
+        HelpName = "float32|tf32|bf16",
+        DefaultValueFactory = _ => "float32",
+        Recursive = true,
+    };
+
     /// <summary>Number of threads.</summary>
     public Option<int> Threads { get; } = OptionRules.Number("--threads", "Threads to compute with; 0 is one per processor.", 0, 4096, 0);
 
@@ -30,6 +39,7 @@ public sealed class CommonOptions
             string name = result.GetValueOrDefault<string>() ?? string.Empty;
             if (DeviceChoice.TryParse(name) is null) result.AddError($"--device '{name}': expected auto, cpu, cuda, opencl or ilgpu-cpu; a GPU may have a number behind a colon, as in cuda:1.");
         });
+        Precision.AcceptOnlyFromAmong("float32", "tf32", "bf16");
         Threads.Recursive = true;
         Seed.Recursive = true;
     }
@@ -38,6 +48,7 @@ public sealed class CommonOptions
     {
         root.Add(Json);
         root.Add(Device);
+        root.Add(Precision);
         root.Add(Threads);
         root.Add(Seed);
     }

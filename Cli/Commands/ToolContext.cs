@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using MiniVlp.Kernels;
 using MiniVlp.Tensors;
 using Spectre.Console;
 
@@ -55,7 +56,7 @@ public sealed class ToolContext : IDisposable
         get
         {
             DeviceChoice choice = DeviceChoice.TryParse(Arguments.GetValue(_host.Options.Device) ?? "auto")!;
-            return _device ??= choice.Open(Threads, Warn);
+            return _device ??= WithPrecision(choice.Open(Threads, Warn));
         }
     }
 
@@ -66,6 +67,14 @@ public sealed class ToolContext : IDisposable
     public void Warn(string message) => Error.WriteLine($"minivlp: warning: {message}");
 
     public void Dispose() => _device?.Dispose();
+
+    private Device WithPrecision(Device device)
+    {
+        string name = Arguments.GetValue(_host.Options.Precision) ?? "float32";
+        if (device.Backend is GpuBackend gpu) gpu.Precision = name switch { "tf32" => MatMulPrecision.TensorFloat32, "bf16" => MatMulPrecision.BFloat16, _ => MatMulPrecision.Float32 };
+        else if (name != "float32") throw new ToolException($"--precision {name}: {device} computes in float32; {name} needs --device cuda or opencl.");
+        return device;
+    }
 
     private static IAnsiConsole CreateConsole(TextWriter writer)
     {

@@ -32,6 +32,7 @@ public sealed class UsageTests : IDisposable
     [InlineData("devices", "--device", "tpu")]
     [InlineData("devices", "--device", "cpu:1")]
     [InlineData("devices", "--device", "cuda:x")]
+    [InlineData("devices", "--precision", "fp8")]
     [InlineData("devices", "--threads", "-1")]
     [InlineData("devices", "--seed", "1.5")]
     [InlineData("search", "--model", "x", "--index", "y", "text", "-k", "0")]
@@ -50,6 +51,10 @@ public sealed class UsageTests : IDisposable
         // No machine has a hundred of them.
         ToolRun.Of("parity", _folder["model"], "--device", $"{device}:99").Fails(ExitCode.Failure, $"--device {device}", "99");
     }
+
+    [Fact]
+    public void TheCpu_ComputesInFloat32()
+        => ToolRun.Of("parity", _folder["model"], "--device", "cpu", "--precision", "bf16").Fails(ExitCode.Failure, "--precision bf16", "--device cuda");
 
     [Theory]
     [InlineData("cpu")]
