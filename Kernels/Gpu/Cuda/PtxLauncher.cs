@@ -82,6 +82,25 @@ internal static unsafe partial class PtxModule
         }
     }
 
+    /// <summary>
+    /// Holds the parameter that the PTX reads to the one that is written: a kernel with padding inside of nested structs may get the layout of another
+    /// type from ILGPU, and would compute with the wrong operands.
+    /// </summary>
+    /// <exception cref="NotSupportedException">The PTX expects another size, or reads where no field begins.</exception>
+    public static void RequireLayout(PtxKernel kernel, int size, IReadOnlyList<ParameterField> fields)
+    {
+        Match declared = ParameterBytes().Match(kernel.Text);
+        if (!declared.Success) return;          // a struct of one scalar comes as that scalar
+        int expected = int.Parse(declared.Groups["bytes"].ValueSpan, CultureInfo.InvariantCulture);
+        if (expected != size) throw new NotSupportedException($"{kernel.Name}: ILGPU lays its parameter out in {expected} bytes, and {size} are written. Is there padding inside of a nested struct?");
+        HashSet<int> offsets = [.. fields.Select(field => field.Offset)];
+        foreach (Match read in ParameterRead().Matches(kernel.Text))
+        {
+            int offset = read.Groups["offset"].Success ? int.Parse(read.Groups["offset"].ValueSpan, CultureInfo.InvariantCulture) : 0;
+            if (!offsets.Contains(offset)) throw new NotSupportedException($"{kernel.Name}: ILGPU reads its parameter at byte {offset}, where no field begins. Is there padding inside of a nested struct?");
+        }
+    }
+
     private static string Text(byte[] log) => Encoding.UTF8.GetString(log.AsSpan(0, log.AsSpan().IndexOf((byte)0) is >= 0 and int end ? end : log.Length)).Trim();
 
     /// <summary>The lines around the first one that the log complains about.</summary>
@@ -93,6 +112,12 @@ internal static unsafe partial class PtxModule
         int first = Math.Clamp(line - Around, 0, lines.Length), last = Math.Clamp(line + Around + 1, 0, lines.Length);
         return string.Join('\n', Enumerable.Range(first, last - first).Select(i => string.Create(CultureInfo.InvariantCulture, $"{i + 1,6} {lines[i]}")));
     }
+
+    [GeneratedRegex(@"\.param \.align \d+ \.b8 \w+\[(?<bytes>\d+)\]", RegexOptions.ExplicitCapture, 10_000)]
+    private static partial Regex ParameterBytes();
+
+    [GeneratedRegex(@"ld\.param\.\w+\s+%\w+, \[\w+(\+(?<offset>\d+))?\]", RegexOptions.ExplicitCapture, 10_000)]
+    private static partial Regex ParameterRead();
 
     [GeneratedRegex(@"line (?<number>\d{1,7})", RegexOptions.ExplicitCapture, 10_000)]
     private static partial Regex LineNumber();

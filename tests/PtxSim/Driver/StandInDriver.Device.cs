@@ -7,8 +7,8 @@ namespace MiniVlp.PtxSim.Driver;
 public static unsafe partial class StandInDriver
 {
     [ThreadStatic]
-    private static nint s_current;
-    private static nint s_errorText;
+    private static nint _current;
+    private static nint _errorText;
 
     [UnmanagedCallersOnly]
     internal static int cuInit(uint flags) => Success;
@@ -99,7 +99,7 @@ public static unsafe partial class StandInDriver
     [UnmanagedCallersOnly]
     internal static int cuCtxCreate_v2(nint* context, int flags, int device)
     {
-        *context = s_current = NewHandle();
+        *context = _current = NewHandle();
         return Success;
     }
 
@@ -109,14 +109,14 @@ public static unsafe partial class StandInDriver
     [UnmanagedCallersOnly]
     internal static int cuCtxSetCurrent(nint context)
     {
-        s_current = context;
+        _current = context;
         return Success;
     }
 
     [UnmanagedCallersOnly]
     internal static int cuCtxGetCurrent(nint* context)
     {
-        *context = s_current;
+        *context = _current;
         return Success;
     }
 
@@ -174,16 +174,16 @@ public static unsafe partial class StandInDriver
         string message = error switch
         {
             Success => "no error",
-            InvalidValue => s_lastError == InvalidValue ? $"invalid argument ({LastFailure})" : "invalid argument",
+            InvalidValue => _lastError == InvalidValue ? $"invalid argument ({LastFailure})" : "invalid argument",
             OutOfMemory => "out of memory",
             LaunchFailed or InvalidPtx => LastFailure ?? "unspecified launch failure",
             _ => $"error {error}",
         };
         lock (StateLock)
         {
-            Marshal.FreeCoTaskMem(s_errorText);
-            s_errorText = Marshal.StringToCoTaskMemUTF8(message);
-            *text = s_errorText;
+            Marshal.FreeCoTaskMem(_errorText);
+            _errorText = Marshal.StringToCoTaskMemUTF8(message);
+            *text = _errorText;
         }
 
         return Success;

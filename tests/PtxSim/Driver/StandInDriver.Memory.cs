@@ -5,13 +5,13 @@ namespace MiniVlp.PtxSim.Driver;
 /// <content>Device memory, host memory, copies.</content>
 public static unsafe partial class StandInDriver
 {
-    private static long s_allocated;
+    private static long _allocated;
 
     /// <summary>Bytes that the device has; tests set it low to see what happens when memory runs out.</summary>
     public static long MemoryLimit { get; set; } = 80L << 30;
 
     /// <summary>Bytes that are allocated now.</summary>
-    public static long AllocatedBytes => Interlocked.Read(ref s_allocated);
+    public static long AllocatedBytes => Interlocked.Read(ref _allocated);
 
     /// <summary>Allocations so far.</summary>
     public static long AllocationCount { get; private set; }
@@ -121,9 +121,9 @@ public static unsafe partial class StandInDriver
     private static int Allocate(ulong* address, nuint bytes)
     {
         if (bytes == 0) return InvalidValue;
-        if (Interlocked.Add(ref s_allocated, (long)bytes) > MemoryLimit)
+        if (Interlocked.Add(ref _allocated, (long)bytes) > MemoryLimit)
         {
-            Interlocked.Add(ref s_allocated, -(long)bytes);
+            Interlocked.Add(ref _allocated, -(long)bytes);
             return OutOfMemory;
         }
 
@@ -141,7 +141,7 @@ public static unsafe partial class StandInDriver
         long bytes = Memory.SizeAt(address);
         if (bytes < 0) return InvalidValue;
         Memory.Remove(address);
-        Interlocked.Add(ref s_allocated, -bytes);
+        Interlocked.Add(ref _allocated, -bytes);
         NativeMemory.AlignedFree((void*)address);
         return Success;
     }

@@ -111,7 +111,7 @@ public static unsafe partial class StandInDriver
     private static int Fail(int error, string message)
     {
         LastFailure = message;
-        s_lastError = error;
+        _lastError = error;
         return error;
     }
 

@@ -20,10 +20,10 @@ public static unsafe partial class StandInDriver
     private const int NotSupported = 801;
     private static readonly Lock InstallLock = new();
     private static readonly Lock StateLock = new();
-    private static nint s_library;
-    private static string s_reason = string.Empty;
-    private static long s_nextHandle = 0x1000;
-    private static int s_lastError;
+    private static nint _library;
+    private static string _reason = string.Empty;
+    private static long _nextHandle = 0x1000;
+    private static int _lastError;
 
     /// <summary>The compute capability that the device says it has.</summary>
     public static (int Major, int Minor) ComputeCapability { get; set; } = (9, 0);
@@ -68,19 +68,19 @@ public static unsafe partial class StandInDriver
         if (UsesRealDriver) return;
         lock (InstallLock)
         {
-            if (s_library == 0 && s_reason.Length == 0)
+            if (_library == 0 && _reason.Length == 0)
             {
-                s_library = NativeShim.Load(typeof(StandInDriver), Path.Combine(AppContext.BaseDirectory, "stand-in-driver"), out s_reason);
-                if (s_library != 0) NativeLibrary.SetDllImportResolver(typeof(ILGPU.Context).Assembly, Resolve);
+                _library = NativeShim.Load(typeof(StandInDriver), Path.Combine(AppContext.BaseDirectory, "stand-in-driver"), out _reason);
+                if (_library != 0) NativeLibrary.SetDllImportResolver(typeof(ILGPU.Context).Assembly, Resolve);
             }
 
-            if (s_library == 0) throw new PlatformNotSupportedException(s_reason);
+            if (_library == 0) throw new PlatformNotSupportedException(_reason);
             foreach (Assembly assembly in assemblies) SetResolver(assembly);
         }
     }
 
     /// <summary>For an assembly that has a resolver of its own: the handle of the library under the driver's names, else 0.</summary>
-    public static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path) => name is "cuda" or "libcuda.so.1" or "libcuda" or "nvcuda" ? s_library : 0;
+    public static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path) => name is "cuda" or "libcuda.so.1" or "libcuda" or "nvcuda" ? _library : 0;
 
     private static void SetResolver(Assembly assembly)
     {
@@ -94,5 +94,5 @@ public static unsafe partial class StandInDriver
         }
     }
 
-    private static nint NewHandle() => (nint)Interlocked.Add(ref s_nextHandle, 16);
+    private static nint NewHandle() => (nint)Interlocked.Add(ref _nextHandle, 16);
 }
