@@ -169,7 +169,7 @@ public sealed partial class GpuBackend : IBackend
     private static GpuBackend Create(Action<Context.Builder> addDevices, AcceleratorType type, string name, int index, bool checkGuards)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(index);
-        if (type == AcceleratorType.Cuda) CudaLibrary.Install();
+        CudaLibrary.Install();
         Context context = Context.Create(builder =>
         {
             addDevices(builder);

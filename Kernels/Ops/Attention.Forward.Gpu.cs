@@ -26,7 +26,8 @@ public sealed partial class GpuBackend
 
         public static bool KeepsOrder => true;
 
-        public static int MinGroupsPerMultiprocessor => 2;
+        /// <summary>Two groups leave 128 registers to a thread, which wide heads do not fit into.</summary>
+        public static int MinGroupsPerMultiprocessor => TWidth.Tiles > 1 ? 1 : 2;
 
         public void Execute()
         {

@@ -52,6 +52,8 @@ internal static class CudaLibrary
 
     private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath)
     {
+        // The loader of OpenCL has the same trouble: libOpenCL.so belongs to the development files.
+        if (name == "OpenCL" && OperatingSystem.IsLinux()) return NativeLibrary.TryLoad("libOpenCL.so.1", out nint loader) ? loader : 0;
         if (name is not (CudaDriver.Library or "nvcuda")) return 0;
         if (Override is { } path) return NativeLibrary.Load(path);
         foreach (string candidate in Names)
