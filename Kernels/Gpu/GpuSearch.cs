@@ -11,8 +11,16 @@ public static class GpuSearch
 {
     private static readonly string[] OpenClLibraries = OperatingSystem.IsWindows() ? ["OpenCL.dll"] : OperatingSystem.IsMacOS() ? ["/System/Library/Frameworks/OpenCL.framework/OpenCL"] : ["libOpenCL.so.1", "libOpenCL.so"];
 
+    /// <summary>One search at a time: ILGPU's first look at OpenCL is not made for several threads.</summary>
+    private static readonly Lock Lock = new();
+
     /// <summary>All CUDA and OpenCL devices that the drivers of this machine know.</summary>
     public static GpuSearchResult Find()
+    {
+        lock (Lock) return Search();
+    }
+
+    private static GpuSearchResult Search()
     {
         List<GpuDeviceInfo> devices = [];
         List<string> notes = [];
