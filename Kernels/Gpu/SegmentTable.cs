@@ -5,8 +5,8 @@ namespace MiniVlp.Kernels.Gpu;
 /// <summary>The operands of one tensor in a launch over several, and the first of the groups that work on it.</summary>
 /// <typeparam name="T">Views and constants.</typeparam>
 /// <param name="Operands">What its groups read and write.</param>
-/// <param name="FirstGroup">The first group; larger than any where the table has no tensor.</param>
-internal readonly record struct Segment<T>(T Operands, int FirstGroup)
+/// <param name="FirstGroup">The first group; larger than any where the table has no tensor. 64 bits, so that no padding follows.</param>
+internal readonly record struct Segment<T>(T Operands, long FirstGroup)
     where T : struct;
 
 /// <summary>
@@ -24,7 +24,7 @@ internal struct SegmentTable<T>
     public SegmentTable()
     {
         this = default;
-        for (int i = 0; i < SegmentTable.Capacity; i++) Set(i, new Segment<T>(default, int.MaxValue));
+        for (int i = 0; i < SegmentTable.Capacity; i++) Set(i, new Segment<T>(default, long.MaxValue));
     }
 
     /// <summary>Groups to launch.</summary>
@@ -96,9 +96,30 @@ internal static class SegmentTable
     /// <summary>Elements of one group of 256 threads.</summary>
     public const int ChunkSize = 4096;
 
+    /// <summary>Tables of all segments in their order, filled one after the other.</summary>
+    /// <param name="segments">What to divide among tables.</param>
+    /// <param name="read">The operands of a segment, and its number of elements.</param>
+    public static List<SegmentTable<T>> Of<TSegment, T>(ReadOnlySpan<TSegment> segments, Func<TSegment, (T Operands, int Length)> read)
+        where T : struct
+    {
+        List<SegmentTable<T>> tables = [];
+        SegmentTable<T> table = new();
+        foreach (TSegment segment in segments)
+        {
+            (T operands, int length) = read(segment);
+            table.Add(operands, length);
+            if (table.Count < Capacity) continue;
+            tables.Add(table);
+            table = new();
+        }
+
+        if (table.Count > 0) tables.Add(table);
+        return tables;
+    }
+
     /// <summary>First element of this thread, in a kernel; it steps on by 256.</summary>
-    public static int Start(int firstGroup) => ((Grid.IdxX - firstGroup) * ChunkSize) + Group.IdxX;
+    public static int Start(long firstGroup) => ((Grid.IdxX - (int)firstGroup) * ChunkSize) + Group.IdxX;
 
     /// <summary>End of the elements of this group, in a kernel.</summary>
-    public static int End(int firstGroup, long length) => (int)Math.Min(length, (Grid.IdxX - firstGroup + 1L) * ChunkSize);
+    public static int End(long firstGroup, long length) => (int)Math.Min(length, (Grid.IdxX - firstGroup + 1) * ChunkSize);
 }

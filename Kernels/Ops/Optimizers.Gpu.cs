@@ -29,49 +29,21 @@ public sealed partial class GpuBackend
     /// <inheritdoc/>
     public void Sgd(ReadOnlySpan<SgdSegment> segments)
     {
-        SegmentTable<SgdTensor> table = new();
-        foreach (SgdSegment segment in segments)
-        {
-            SgdStep step = segment.Step;
-            table.Add(
-                new SgdTensor(
-                    Output(segment.Parameters), Input(segment.Gradient), Output(segment.Velocity), step.LearningRate, step.Momentum, step.WeightDecay, step.IsNesterov ? 1 : 0),
-                segment.Parameters.Length);
-            if (table.Count == SegmentTable.Capacity) Flush();
-        }
-
-        Flush();
-
-        void Flush()
-        {
+        foreach (SegmentTable<SgdTensor> table in SegmentTable.Of(segments, static segment => (SgdTensor.From(segment), segment.Parameters.Length)))
             Launch(new SgdKernel(table), table.Groups);
-            table = new();
-        }
     }
 
     /// <inheritdoc/>
     public void Lerp(ReadOnlySpan<LerpSegment> segments, double weight)
     {
-        SegmentTable<BlendTensor> table = new();
-        foreach (LerpSegment segment in segments)
-        {
-            table.Add(new BlendTensor(Output(segment.Target), Input(segment.Source)), segment.Target.Length);
-            if (table.Count == SegmentTable.Capacity) Flush();
-        }
-
-        Flush();
-
-        void Flush()
-        {
+        foreach (SegmentTable<BlendTensor> table in SegmentTable.Of(segments, static segment => (new BlendTensor(Output(segment.Target), Input(segment.Source)), segment.Target.Length)))
             Launch(new BlendKernel(table, (float)weight, (float)(1 - weight)), table.Groups);
-            table = new();
-        }
     }
 
     /// <inheritdoc/>
     public double SumOfSquares(ReadOnlySpan<DeviceBuffer> buffers)
     {
-        List<SegmentTable<BlendTensor>> tables = Tables(buffers, isWritten: false);
+        List<SegmentTable<BlendTensor>> tables = SegmentTable.Of(buffers, static buffer => (new BlendTensor(default, Input(buffer)), buffer.Length));
         int groups = tables.Sum(table => table.Groups), first = 0;
         DeviceBuffer parts = Rent(groups), sum = Rent(sizeof(double) / sizeof(float));
         foreach (SegmentTable<BlendTensor> table in tables)
@@ -91,41 +63,12 @@ public sealed partial class GpuBackend
     /// <inheritdoc/>
     public void ScaleInPlace(ReadOnlySpan<DeviceBuffer> buffers, float factor)
     {
-        foreach (SegmentTable<BlendTensor> table in Tables(buffers, isWritten: true)) Launch(new BlendKernel(table, factor, 0f), table.Groups);
-    }
-
-    private static List<SegmentTable<BlendTensor>> Tables(ReadOnlySpan<DeviceBuffer> buffers, bool isWritten)
-    {
-        List<SegmentTable<BlendTensor>> tables = [];
-        SegmentTable<BlendTensor> table = new();
-        foreach (DeviceBuffer buffer in buffers)
-        {
-            ArrayView<float> view = isWritten ? Output(buffer) : Input(buffer);
-            table.Add(new BlendTensor(view, view), buffer.Length);
-            if (table.Count < SegmentTable.Capacity) continue;
-            tables.Add(table);
-            table = new();
-        }
-
-        tables.Add(table);
-        return tables;
+        foreach (SegmentTable<BlendTensor> table in SegmentTable.Of(buffers, static buffer => (new BlendTensor(Output(buffer), default), buffer.Length)))
+            Launch(new BlendKernel(table, factor, 0f), table.Groups);
     }
 
     private static List<SegmentTable<AdamTensor>> AdamTables(ReadOnlySpan<AdamSegment> segments)
-    {
-        List<SegmentTable<AdamTensor>> tables = [];
-        SegmentTable<AdamTensor> table = new();
-        foreach (AdamSegment segment in segments)
-        {
-            table.Add(AdamTensor.From(segment), segment.Parameters.Length);
-            if (table.Count < SegmentTable.Capacity) continue;
-            tables.Add(table);
-            table = new();
-        }
-
-        tables.Add(table);
-        return tables;
-    }
+        => SegmentTable.Of(segments, static segment => (AdamTensor.From(segment), segment.Parameters.Length));
 
     /// <summary>An <see cref="AdamSegment"/> as a kernel takes it.</summary>
     internal readonly record struct AdamTensor(
@@ -251,7 +194,15 @@ public sealed partial class GpuBackend
 
     /// <summary>An <see cref="SgdSegment"/> as a kernel takes it.</summary>
     internal readonly record struct SgdTensor(
-        ArrayView<float> Parameters, ArrayView<float> Gradient, ArrayView<float> Velocity, float LearningRate, float Momentum, float WeightDecay, int IsNesterov);
+        ArrayView<float> Parameters, ArrayView<float> Gradient, ArrayView<float> Velocity, float LearningRate, float Momentum, float WeightDecay, int IsNesterov)
+    {
+        public static SgdTensor From(SgdSegment segment)
+        {
+            SgdStep step = segment.Step;
+            return new SgdTensor(
+                Output(segment.Parameters), Input(segment.Gradient), Output(segment.Velocity), step.LearningRate, step.Momentum, step.WeightDecay, step.IsNesterov ? 1 : 0);
+        }
+    }
 
     internal readonly record struct SgdKernel(SegmentTable<SgdTensor> Table) : IGpuKernel
     {

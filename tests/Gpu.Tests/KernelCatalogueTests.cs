@@ -32,4 +32,31 @@ public sealed class KernelCatalogueTests
     [Fact]
     public void TensorCoreKernels_AreForCuda()
         => Assert.All(KernelCatalogue.All.Where(kernel => kernel.UsesTensorCores), kernel => Assert.NotEqual(CudaLevel.Portable, kernel.Level));
+
+    /// <summary>
+    /// ILGPU takes structs with the same sequence of fields for one type, so a nested struct must not place its fields elsewhere than the sequence
+    /// itself would: no padding at its end that a smaller field follows, no alignment that its first field does not ask for.
+    /// </summary>
+    [Fact]
+    public void NestedStructs_ArePlacedAsTheirFieldsAlone()
+    {
+        List<string> misplaced = [];
+        foreach (GpuKernelInfo kernel in KernelCatalogue.All)
+        {
+            int offset = 0;
+            foreach (ParameterField field in (IReadOnlyList<ParameterField>)typeof(KernelArguments<>).MakeGenericType(kernel.Type).GetProperty("Fields")!.GetValue(null)!)
+            {
+                offset = (offset + field.Size - 1) / field.Size * field.Size;
+                if (offset != field.Offset)
+                {
+                    misplaced.Add($"{kernel}: a field at {field.Offset} would lie at {offset} without the struct around it");
+                    break;
+                }
+
+                offset += field.Size;
+            }
+        }
+
+        Assert.True(misplaced.Count == 0, string.Join("\n", misplaced));
+    }
 }

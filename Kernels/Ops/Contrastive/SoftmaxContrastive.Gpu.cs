@@ -19,7 +19,7 @@ public sealed partial class GpuBackend
             DeviceBuffer dots = panel.Slice(0, block.Rows * count);
             MultiplyPanel(operands.Rows, operands.Columns, block.Width, first, count, dots);
             ContrastivePanel columns = ContrastivePanel.From(block, operands, Input(dots), first, count);
-            Launch(new ContrastiveRowsKernel(columns, lanes, Output(rowSums), continuesRows || first > 0 ? 1 : 0), lanes.Groups);
+            Launch(new ContrastiveRowsKernel(lanes, columns, Output(rowSums), continuesRows || first > 0 ? 1 : 0), lanes.Groups);
             if (!operands.Teacher.IsNull)
             {
                 DeviceBuffer teacherDots = teacherPanel.Slice(0, block.Rows * count);
@@ -96,7 +96,7 @@ public sealed partial class GpuBackend
     }
 
     /// <summary>The rows' sums over one panel join those of the panels before: [8, rows], see <see cref="IBackend.ContrastiveScores"/>.</summary>
-    internal readonly record struct ContrastiveRowsKernel(ContrastivePanel Panel, RowLanes Lanes, ArrayView<float> Sums, int Continues) : IGpuKernel
+    internal readonly record struct ContrastiveRowsKernel(RowLanes Lanes, ContrastivePanel Panel, ArrayView<float> Sums, int Continues) : IGpuKernel
     {
         public static int GroupSize => RowLanes.GroupSize;
 
