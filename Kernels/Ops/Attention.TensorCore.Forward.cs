@@ -69,8 +69,8 @@ public sealed partial class GpuBackend
             // The sums of all rows before any branch: a shuffle needs the whole warp.
             first.AddLanes();
             if (Queries == 128) second.AddLanes();
-            Store(first, batch, head, row, lane);
-            if (Queries == 128) Store(second, batch, head, row + 16, lane);
+            Store(ref first, batch, head, row, lane);
+            if (Queries == 128) Store(ref second, batch, head, row + 16, lane);
         }
 
         /// <summary>One tile of keys: scores, online softmax, weighted sum of the values.</summary>
@@ -107,22 +107,24 @@ public sealed partial class GpuBackend
         {
             if (TRules.HasBias)
             {
-                BiasRows bias = new(Bias, Sizes.BiasOffset(Grid.IdxZ, Grid.IdxY), row, Sizes.QueryLength, Sizes.KeyLength);
-                bias.AddTo(ref scores, Sizes.Scale, column);
+                AddBiasRows bias = new(Bias, Sizes.BiasOffset(Grid.IdxZ, Grid.IdxY), row, Sizes.QueryLength, Sizes.KeyLength, Sizes.Scale, column);
+                Accumulator64.ForEach(ref scores, ref bias);
             }
 
             if (TRules.HasKeyMask) KeyMaskTile.AddTo(ref scores, tiles.Mask(tile), lane);
-            if (isEdge) LastKeyRule.Hide(ref scores, column, Sizes.LastVisibleKey(row), Sizes.LastVisibleKey(row + 8));
+            if (!isEdge) return;
+            HideBehindLastKey hide = new(column, Sizes.LastVisibleKey(row), Sizes.LastVisibleKey(row + 8));
+            Accumulator64.ForEach(ref scores, ref hide);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void Store(in Rows rows, int batch, int head, int row, uint lane)
+        private void Store(ref Rows rows, int batch, int head, int row, uint lane)
         {
             float inverse = rows.Largest == float.NegativeInfinity ? 0f : 1f / rows.Sum, inverseBelow = rows.LargestBelow == float.NegativeInfinity ? 0f : 1f / rows.SumBelow;
             bool isRow = row < Sizes.QueryLength, isRowBelow = row + 8 < Sizes.QueryLength;
             ulong stride = 2ul * Sizes.QueryStride<THead>(), output = GlobalAddress(Output) + (2 * Sizes.QueryOffset<THead>(batch, head)) + ((lane & 3) * 8);
             HeadTile.StoreRows<THead>(
-                rows.Output, output + ((uint)row * stride), output + ((uint)(row + 8) * stride), inverse, inverseBelow, isRow, isRowBelow, accumulate: 0);
+                ref rows.Output, output + ((uint)row * stride), output + ((uint)(row + 8) * stride), inverse, inverseBelow, isRow, isRowBelow, accumulate: 0);
             float unit = TRules.HasBias ? 1f : Sizes.Scale;
             if (isRow && (lane & 3) == 0) StoreStatistics(batch, head, row, rows.Largest * unit, inverse);
             if (isRowBelow && (lane & 3) == 0) StoreStatistics(batch, head, row + 8, rows.LargestBelow * unit, inverseBelow);
@@ -188,105 +190,69 @@ public sealed partial class GpuBackend
             [MethodImpl(MethodImplOptions.AggressiveInlining)]
             public void Softmax(ref Accumulator64 scores, float factor)
             {
-                float largest = MathF.Max(Largest, QuadMax(SoftmaxTile.Largest(scores))), below = MathF.Max(LargestBelow, QuadMax(SoftmaxTile.LargestBelow(scores)));
+                LargestOfRows tile = new(float.NegativeInfinity, float.NegativeInfinity);
+                Accumulator64.ForEach(ref scores, ref tile);
+                float largest = MathF.Max(Largest, QuadMax(tile.Upper)), below = MathF.Max(LargestBelow, QuadMax(tile.Lower));
                 float reference = largest == float.NegativeInfinity ? 0f : largest, referenceBelow = below == float.NegativeInfinity ? 0f : below;
                 float shrink = Exp2Approximate((Largest - reference) * factor), shrinkBelow = Exp2Approximate((LargestBelow - referenceBelow) * factor);
                 Largest = largest;
                 LargestBelow = below;
-                float sum = 0f, sumBelow = 0f;
-                SoftmaxTile.Exp<TRules>(ref scores, factor, reference, referenceBelow, ref sum, ref sumBelow);
-                Sum = (Sum * shrink) + sum;
-                SumBelow = (SumBelow * shrinkBelow) + sumBelow;
-                SoftmaxTile.Scale<THead>(ref Output, shrink, shrinkBelow);
+                ExpAndSum<TRules> exp = new(factor, reference, referenceBelow);
+                Accumulator64.ForEach(ref scores, ref exp);
+                Sum = (Sum * shrink) + exp.Sum;
+                SumBelow = (SumBelow * shrinkBelow) + exp.SumBelow;
+                ScaleRows scale = new(shrink, shrinkBelow);
+                Accumulator128.ForEach<THead, ScaleRows>(ref Output, ref scale);
             }
         }
     }
 
-    /// <summary>Steps of a softmax over tiles of accumulators: X and Y belong to one row, Z and W to the row 8 further down.</summary>
-    private static class SoftmaxTile
+    /// <summary>The largest score of each of the two rows of a thread: X and Y belong to the upper one, Z and W to the one 8 further down.</summary>
+    private struct LargestOfRows(float upper, float lower) : IColumnsStep
+    {
+        public float Upper = upper, Lower = lower;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(ref Float4 sums, int column)
+        {
+            Upper = MathF.Max(Upper, MathF.Max(sums.X, sums.Y));
+            Lower = MathF.Max(Lower, MathF.Max(sums.Z, sums.W));
+        }
+    }
+
+    /// <summary>Replaces scores by exp((score - reference) · ln 2 · factor) and gathers their sums.</summary>
+    private struct ExpAndSum<TRules>(float factor, float reference, float referenceBelow) : IColumnsStep
+        where TRules : struct, IScoreRules
+    {
+        public float Sum = 0f, SumBelow = 0f;
+
+        // Scaled and shifted by one fused multiply-add; with a bias the difference is taken first, as its terms may be as large as a float goes.
+        private readonly float _factor = factor;
+        private readonly float _shift = TRules.HasBias ? reference : -reference * factor;
+        private readonly float _shiftBelow = TRules.HasBias ? referenceBelow : -referenceBelow * factor;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(ref Float4 sums, int column)
+        {
+            sums.X = Exp2Approximate(TRules.HasBias ? (sums.X - _shift) * _factor : (sums.X * _factor) + _shift);
+            sums.Y = Exp2Approximate(TRules.HasBias ? (sums.Y - _shift) * _factor : (sums.Y * _factor) + _shift);
+            sums.Z = Exp2Approximate(TRules.HasBias ? (sums.Z - _shiftBelow) * _factor : (sums.Z * _factor) + _shiftBelow);
+            sums.W = Exp2Approximate(TRules.HasBias ? (sums.W - _shiftBelow) * _factor : (sums.W * _factor) + _shiftBelow);
+            Sum += sums.X + sums.Y;
+            SumBelow += sums.Z + sums.W;
+        }
+    }
+
+    /// <summary>Multiplies the two rows of a thread by a factor each.</summary>
+    private readonly struct ScaleRows(float upper, float lower) : IColumnsStep
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static float Largest(in Accumulator64 s) => MathF.Max(
-            MathF.Max(MathF.Max(Upper(s.C0), Upper(s.C1)), MathF.Max(Upper(s.C2), Upper(s.C3))), MathF.Max(MathF.Max(Upper(s.C4), Upper(s.C5)), MathF.Max(Upper(s.C6), Upper(s.C7))));
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static float LargestBelow(in Accumulator64 s) => MathF.Max(
-            MathF.Max(MathF.Max(Lower(s.C0), Lower(s.C1)), MathF.Max(Lower(s.C2), Lower(s.C3))), MathF.Max(MathF.Max(Lower(s.C4), Lower(s.C5)), MathF.Max(Lower(s.C6), Lower(s.C7))));
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Exp<TRules>(ref Accumulator64 s, float factor, float reference, float referenceBelow, ref float sum, ref float sumBelow)
-            where TRules : struct, IScoreRules
+        public void Apply(ref Float4 sums, int column)
         {
-            // Scaled and shifted by one fused multiply-add; with a bias the difference is taken first, as its terms may be as large as a float goes.
-            float shift = TRules.HasBias ? reference : -reference * factor, shiftBelow = TRules.HasBias ? referenceBelow : -referenceBelow * factor;
-            Exp<TRules>(ref s.C0, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C1, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C2, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C3, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C4, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C5, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C6, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C7, factor, shift, shiftBelow, ref sum, ref sumBelow);
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Scale<THead>(ref Accumulator128 value, float upper, float lower)
-            where THead : struct, IHeadSize
-        {
-            Scale(ref value.Low.C0, upper, lower);
-            Scale(ref value.Low.C1, upper, lower);
-            Scale(ref value.Low.C2, upper, lower);
-            Scale(ref value.Low.C3, upper, lower);
-            if (THead.Size > 32)
-            {
-                Scale(ref value.Low.C4, upper, lower);
-                Scale(ref value.Low.C5, upper, lower);
-                Scale(ref value.Low.C6, upper, lower);
-                Scale(ref value.Low.C7, upper, lower);
-            }
-
-            if (THead.Size > 64)
-            {
-                Scale(ref value.High.C0, upper, lower);
-                Scale(ref value.High.C1, upper, lower);
-            }
-
-            if (THead.Size > 80)
-            {
-                Scale(ref value.High.C2, upper, lower);
-                Scale(ref value.High.C3, upper, lower);
-                Scale(ref value.High.C4, upper, lower);
-                Scale(ref value.High.C5, upper, lower);
-                Scale(ref value.High.C6, upper, lower);
-                Scale(ref value.High.C7, upper, lower);
-            }
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static float Upper(Float4 c) => MathF.Max(c.X, c.Y);
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static float Lower(Float4 c) => MathF.Max(c.Z, c.W);
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void Exp<TRules>(ref Float4 c, float factor, float shift, float shiftBelow, ref float sum, ref float sumBelow)
-            where TRules : struct, IScoreRules
-        {
-            c.X = Exp2Approximate(TRules.HasBias ? (c.X - shift) * factor : (c.X * factor) + shift);
-            c.Y = Exp2Approximate(TRules.HasBias ? (c.Y - shift) * factor : (c.Y * factor) + shift);
-            c.Z = Exp2Approximate(TRules.HasBias ? (c.Z - shiftBelow) * factor : (c.Z * factor) + shiftBelow);
-            c.W = Exp2Approximate(TRules.HasBias ? (c.W - shiftBelow) * factor : (c.W * factor) + shiftBelow);
-            sum += c.X + c.Y;
-            sumBelow += c.Z + c.W;
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void Scale(ref Float4 c, float upper, float lower)
-        {
-            c.X *= upper;
-            c.Y *= upper;
-            c.Z *= lower;
-            c.W *= lower;
+            sums.X *= upper;
+            sums.Y *= upper;
+            sums.Z *= lower;
+            sums.W *= lower;
         }
     }
 }

@@ -114,35 +114,22 @@ public sealed partial class GpuBackend
         }
     }
 
-    /// <summary>Where a thread finds the bias of its two rows of a tile of scores.</summary>
-    private readonly struct BiasRows(ArrayView<float> bias, long first, int row, int rows, int columns)
+    /// <summary>score = scale · dot + bias for the two rows of a thread in a tile of scores whose first column is <paramref name="column"/>.</summary>
+    private readonly struct AddBiasRows(ArrayView<float> bias, long first, int row, int rows, int columns, float scale, int column) : IColumnsStep
     {
         private readonly ulong _above = GlobalAddress(bias) + ((ulong)(first + ((long)(row < rows ? row : rows - 1) * columns)) * 4);
         private readonly ulong _below = GlobalAddress(bias) + ((ulong)(first + ((long)(row + 8 < rows ? row + 8 : rows - 1) * columns)) * 4);
         private readonly int _last = columns - 1;
 
-        /// <summary>score = scale · dot + bias, columns from <paramref name="column"/> on.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void AddTo(ref Accumulator64 scores, float scale, int column)
+        public void Apply(ref Float4 sums, int ofTile)
         {
-            Add(ref scores.C0, scale, column);
-            Add(ref scores.C1, scale, column + 8);
-            Add(ref scores.C2, scale, column + 16);
-            Add(ref scores.C3, scale, column + 24);
-            Add(ref scores.C4, scale, column + 32);
-            Add(ref scores.C5, scale, column + 40);
-            Add(ref scores.C6, scale, column + 48);
-            Add(ref scores.C7, scale, column + 56);
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void Add(ref Float4 score, float scale, int column)
-        {
-            ulong first = (ulong)(uint)(column < _last ? column : _last) * 4, second = (ulong)(uint)(column + 1 < _last ? column + 1 : _last) * 4;
-            score.X = (score.X * scale) + LoadConstantFloat(_above + first);
-            score.Y = (score.Y * scale) + LoadConstantFloat(_above + second);
-            score.Z = (score.Z * scale) + LoadConstantFloat(_below + first);
-            score.W = (score.W * scale) + LoadConstantFloat(_below + second);
+            int at = column + ofTile;
+            ulong left = (ulong)(uint)(at < _last ? at : _last) * 4, right = (ulong)(uint)(at + 1 < _last ? at + 1 : _last) * 4;
+            sums.X = (sums.X * scale) + LoadConstantFloat(_above + left);
+            sums.Y = (sums.Y * scale) + LoadConstantFloat(_above + right);
+            sums.Z = (sums.Z * scale) + LoadConstantFloat(_below + left);
+            sums.W = (sums.W * scale) + LoadConstantFloat(_below + right);
         }
     }
 
@@ -167,51 +154,38 @@ public sealed partial class GpuBackend
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void AddTo(ref Accumulator64 scores, uint tile, uint lane)
         {
-            uint place = tile + ((lane & 3) * 8);
-            Add(ref scores.C0, LoadSharedFloat2(place));
-            Add(ref scores.C1, LoadSharedFloat2(place + 32));
-            Add(ref scores.C2, LoadSharedFloat2(place + 64));
-            Add(ref scores.C3, LoadSharedFloat2(place + 96));
-            Add(ref scores.C4, LoadSharedFloat2(place + 128));
-            Add(ref scores.C5, LoadSharedFloat2(place + 160));
-            Add(ref scores.C6, LoadSharedFloat2(place + 192));
-            Add(ref scores.C7, LoadSharedFloat2(place + 224));
+            AddMask step = new(tile + ((lane & 3) * 8));
+            Accumulator64.ForEach(ref scores, ref step);
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void Add(ref Float4 score, Float2 mask)
+        private readonly struct AddMask(uint place) : IColumnsStep
         {
-            score.X += mask.X;
-            score.Y += mask.Y;
-            score.Z += mask.X;
-            score.W += mask.Y;
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            public void Apply(ref Float4 sums, int column)
+            {
+                Float2 mask = LoadSharedFloat2(place + ((uint)column * 4));
+                sums.X += mask.X;
+                sums.Y += mask.Y;
+                sums.Z += mask.X;
+                sums.W += mask.Y;
+            }
         }
     }
 
-    /// <summary>Comparisons with the last visible key: only for the tiles in which it differs.</summary>
-    private static class LastKeyRule
+    /// <summary>
+    /// Hides the columns behind <paramref name="last"/> (upper row) and <paramref name="lastBelow"/> (lower row): only for tiles in which the last visible
+    /// key differs between the rows.
+    /// </summary>
+    private readonly struct HideBehindLastKey(int column, int last, int lastBelow) : IColumnsStep
     {
-        /// <summary>Hides the columns behind <paramref name="last"/> (upper row) and <paramref name="lastBelow"/> (lower row).</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Hide(ref Accumulator64 scores, int column, int last, int lastBelow)
+        public void Apply(ref Float4 sums, int ofTile)
         {
-            Hide(ref scores.C0, column, last, lastBelow);
-            Hide(ref scores.C1, column + 8, last, lastBelow);
-            Hide(ref scores.C2, column + 16, last, lastBelow);
-            Hide(ref scores.C3, column + 24, last, lastBelow);
-            Hide(ref scores.C4, column + 32, last, lastBelow);
-            Hide(ref scores.C5, column + 40, last, lastBelow);
-            Hide(ref scores.C6, column + 48, last, lastBelow);
-            Hide(ref scores.C7, column + 56, last, lastBelow);
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void Hide(ref Float4 score, int column, int last, int lastBelow)
-        {
-            score.X = column > last ? float.NegativeInfinity : score.X;
-            score.Y = column + 1 > last ? float.NegativeInfinity : score.Y;
-            score.Z = column > lastBelow ? float.NegativeInfinity : score.Z;
-            score.W = column + 1 > lastBelow ? float.NegativeInfinity : score.W;
+            int at = column + ofTile;
+            sums.X = at > last ? float.NegativeInfinity : sums.X;
+            sums.Y = at + 1 > last ? float.NegativeInfinity : sums.Y;
+            sums.Z = at > lastBelow ? float.NegativeInfinity : sums.Z;
+            sums.W = at + 1 > lastBelow ? float.NegativeInfinity : sums.W;
         }
     }
 }

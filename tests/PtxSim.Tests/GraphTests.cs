@@ -1,39 +1,12 @@
 using MiniVlp.Kernels;
-using MiniVlp.PtxSim.Driver;
 using Xunit;
 
 namespace MiniVlp.PtxSim.Tests;
 
 /// <summary>CUDA graphs on the stand-in driver: what is captured, what a launch repeats, and whose memory it is.</summary>
-public sealed class GraphTests : IDisposable
+public sealed class GraphTests : StandInDriverTest
 {
     private const int Length = 1000;
-    private readonly GpuBackend? _backend;
-    private readonly string _reason = string.Empty;
-
-    public GraphTests()
-    {
-        try
-        {
-            StandInDriver.Install(typeof(GpuBackend).Assembly);
-            _backend = GpuBackend.CreateCuda();
-        }
-        catch (PlatformNotSupportedException exception)
-        {
-            _reason = exception.Message;
-        }
-    }
-
-    private GpuBackend Backend
-    {
-        get
-        {
-            if (_backend is null) Assert.Skip(_reason);
-            return _backend!;
-        }
-    }
-
-    public void Dispose() => _backend?.Dispose();
 
     [Fact]
     public void Launch_RepeatsTheWorkOnWhatIsInTheBuffers()

@@ -2,41 +2,13 @@ using ILGPU;
 using MiniVlp.Kernels;
 using MiniVlp.Kernels.Gpu;
 using MiniVlp.Kernels.Gpu.Cuda;
-using MiniVlp.PtxSim.Driver;
 using Xunit;
 
 namespace MiniVlp.PtxSim.Tests;
 
 /// <summary>The way from a kernel struct to a launch, on the stand-in driver.</summary>
-public sealed class LauncherTests : IDisposable
+public sealed class LauncherTests : StandInDriverTest
 {
-    private readonly GpuBackend? _backend;
-    private readonly string _reason = string.Empty;
-
-    public LauncherTests()
-    {
-        try
-        {
-            StandInDriver.Install(typeof(GpuBackend).Assembly);
-            _backend = GpuBackend.CreateCuda();
-        }
-        catch (PlatformNotSupportedException exception)
-        {
-            _reason = exception.Message;
-        }
-    }
-
-    private GpuBackend Backend
-    {
-        get
-        {
-            if (_backend is null) Assert.Skip(_reason);
-            return _backend!;
-        }
-    }
-
-    public void Dispose() => _backend?.Dispose();
-
     /// <summary>The driver allows 48 KiB unless it is told otherwise.</summary>
     [Fact]
     public void SharedMemory_AboveTheDefaultIsAskedFor()

@@ -3,62 +3,6 @@ using static MiniVlp.Kernels.Gpu.Cuda.InstructionsAmpere;
 
 namespace MiniVlp.Kernels.Gpu.Cuda;
 
-/// <summary>The width of a head at compile time, and how a tile of so wide rows lies in shared memory.</summary>
-internal interface IHeadSize
-{
-    /// <summary>Elements of a row.</summary>
-    static abstract int Size { get; }
-
-    /// <summary>
-    /// What the numbers of the 16-byte chunks of a row are XORed with, so that the same chunk of eight neighbouring rows lies in eight different
-    /// groups of banks: ldmatrix then reads without conflicts, and no byte is spent on padding. It repeats after at most eight rows.
-    /// </summary>
-    static abstract uint Swizzle(uint row);
-
-    /// <summary>The byte offset of a chunk so many (a constant) times 16 elements further on, once swizzled; sums of constants cost no instruction.</summary>
-    static abstract uint Step(uint chunk, uint steps);
-}
-
-/// <summary>Heads of 32: two rows fill the 128 bytes of all banks.</summary>
-internal readonly struct Head32 : IHeadSize
-{
-    public static int Size => 32;
-
-    public static uint Swizzle(uint row) => (row >> 1) & 3;
-
-    public static uint Step(uint chunk, uint steps) => chunk ^ (steps * 32);
-}
-
-/// <summary>Heads of 64: one row fills all banks.</summary>
-internal readonly struct Head64 : IHeadSize
-{
-    public static int Size => 64;
-
-    public static uint Swizzle(uint row) => row & 7;
-
-    public static uint Step(uint chunk, uint steps) => chunk ^ (steps * 32);
-}
-
-/// <summary>Heads of 80: each row starts 32 bytes further on in the banks; after four rows the even chunks are taken and the odd ones follow.</summary>
-internal readonly struct Head80 : IHeadSize
-{
-    public static int Size => 80;
-
-    public static uint Swizzle(uint row) => (row >> 2) & 1;
-
-    public static uint Step(uint chunk, uint steps) => chunk + (steps * 32);
-}
-
-/// <summary>Heads of 128: one row fills all banks twice.</summary>
-internal readonly struct Head128 : IHeadSize
-{
-    public static int Size => 128;
-
-    public static uint Swizzle(uint row) => row & 7;
-
-    public static uint Step(uint chunk, uint steps) => (chunk ^ ((steps & 3) * 32)) + ((steps >> 2) * 128);
-}
-
 /// <summary>The left operand of a product over the width of a head: 16 rows in registers, a fragment for each 16 elements.</summary>
 internal struct HeadFragments
 {
@@ -308,72 +252,15 @@ internal static class HeadTile
         StepTransposed<THead>(ref first, ref second, Pack(left.C6, left.C7), Pack(secondLeft.C6, secondLeft.C7), right.Row + (48 * RowBytes<THead>()), right.Chunk);
     }
 
-    /// <summary>Writes, or adds, what a thread holds of a row (two neighbouring columns of each eight) times a factor.</summary>
+    /// <summary>Writes, or adds, what a thread holds of two rows (two neighbouring columns of each eight) times a factor for each.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void StoreRows<THead>(in Accumulator128 value, ulong row, ulong rowBelow, float factor, float factorBelow, bool isRow, bool isRowBelow, int accumulate)
+    public static void StoreRows<THead>(ref Accumulator128 value, ulong row, ulong rowBelow, float factor, float factorBelow, bool isRow, bool isRowBelow, int accumulate)
         where THead : struct, IHeadSize
     {
-        if (isRow)
-        {
-            StoreHalf(value.Low.C0.X, value.Low.C0.Y, row, factor, accumulate);
-            StoreHalf(value.Low.C1.X, value.Low.C1.Y, row + 32, factor, accumulate);
-            StoreHalf(value.Low.C2.X, value.Low.C2.Y, row + 64, factor, accumulate);
-            StoreHalf(value.Low.C3.X, value.Low.C3.Y, row + 96, factor, accumulate);
-            if (THead.Size > 32)
-            {
-                StoreHalf(value.Low.C4.X, value.Low.C4.Y, row + 128, factor, accumulate);
-                StoreHalf(value.Low.C5.X, value.Low.C5.Y, row + 160, factor, accumulate);
-                StoreHalf(value.Low.C6.X, value.Low.C6.Y, row + 192, factor, accumulate);
-                StoreHalf(value.Low.C7.X, value.Low.C7.Y, row + 224, factor, accumulate);
-            }
-
-            if (THead.Size > 64)
-            {
-                StoreHalf(value.High.C0.X, value.High.C0.Y, row + 256, factor, accumulate);
-                StoreHalf(value.High.C1.X, value.High.C1.Y, row + 288, factor, accumulate);
-            }
-
-            if (THead.Size > 80)
-            {
-                StoreHalf(value.High.C2.X, value.High.C2.Y, row + 320, factor, accumulate);
-                StoreHalf(value.High.C3.X, value.High.C3.Y, row + 352, factor, accumulate);
-                StoreHalf(value.High.C4.X, value.High.C4.Y, row + 384, factor, accumulate);
-                StoreHalf(value.High.C5.X, value.High.C5.Y, row + 416, factor, accumulate);
-                StoreHalf(value.High.C6.X, value.High.C6.Y, row + 448, factor, accumulate);
-                StoreHalf(value.High.C7.X, value.High.C7.Y, row + 480, factor, accumulate);
-            }
-        }
-
-        if (isRowBelow)
-        {
-            StoreHalf(value.Low.C0.Z, value.Low.C0.W, rowBelow, factorBelow, accumulate);
-            StoreHalf(value.Low.C1.Z, value.Low.C1.W, rowBelow + 32, factorBelow, accumulate);
-            StoreHalf(value.Low.C2.Z, value.Low.C2.W, rowBelow + 64, factorBelow, accumulate);
-            StoreHalf(value.Low.C3.Z, value.Low.C3.W, rowBelow + 96, factorBelow, accumulate);
-            if (THead.Size > 32)
-            {
-                StoreHalf(value.Low.C4.Z, value.Low.C4.W, rowBelow + 128, factorBelow, accumulate);
-                StoreHalf(value.Low.C5.Z, value.Low.C5.W, rowBelow + 160, factorBelow, accumulate);
-                StoreHalf(value.Low.C6.Z, value.Low.C6.W, rowBelow + 192, factorBelow, accumulate);
-                StoreHalf(value.Low.C7.Z, value.Low.C7.W, rowBelow + 224, factorBelow, accumulate);
-            }
-
-            if (THead.Size > 64)
-            {
-                StoreHalf(value.High.C0.Z, value.High.C0.W, rowBelow + 256, factorBelow, accumulate);
-                StoreHalf(value.High.C1.Z, value.High.C1.W, rowBelow + 288, factorBelow, accumulate);
-            }
-
-            if (THead.Size > 80)
-            {
-                StoreHalf(value.High.C2.Z, value.High.C2.W, rowBelow + 320, factorBelow, accumulate);
-                StoreHalf(value.High.C3.Z, value.High.C3.W, rowBelow + 352, factorBelow, accumulate);
-                StoreHalf(value.High.C4.Z, value.High.C4.W, rowBelow + 384, factorBelow, accumulate);
-                StoreHalf(value.High.C5.Z, value.High.C5.W, rowBelow + 416, factorBelow, accumulate);
-                StoreHalf(value.High.C6.Z, value.High.C6.W, rowBelow + 448, factorBelow, accumulate);
-                StoreHalf(value.High.C7.Z, value.High.C7.W, rowBelow + 480, factorBelow, accumulate);
-            }
-        }
+        StoreUpper upper = new(row, factor, accumulate);
+        StoreLower lower = new(rowBelow, factorBelow, accumulate);
+        if (isRow) Accumulator128.ForEach<THead, StoreUpper>(ref value, ref upper);
+        if (isRowBelow) Accumulator128.ForEach<THead, StoreLower>(ref value, ref lower);
     }
 
     /// <summary>Two tiles of 8 columns as one left operand of 16.</summary>
@@ -520,5 +407,19 @@ internal static class HeadTile
         Float2 before = default;
         if (accumulate != 0) before = LoadGlobalFloat2(address);
         StoreGlobal(address, before.X + (x * factor), before.Y + (y * factor));
+    }
+
+    /// <summary>Stores the row of a thread that is further up.</summary>
+    private readonly struct StoreUpper(ulong row, float factor, int accumulate) : IColumnsStep
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(ref Float4 sums, int column) => StoreHalf(sums.X, sums.Y, row + ((uint)column * 4), factor, accumulate);
+    }
+
+    /// <summary>Stores the row 8 further down.</summary>
+    private readonly struct StoreLower(ulong row, float factor, int accumulate) : IColumnsStep
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(ref Float4 sums, int column) => StoreHalf(sums.Z, sums.W, row + ((uint)column * 4), factor, accumulate);
     }
 }

@@ -28,7 +28,7 @@ namespace MiniVlp.Kernels.Gpu.Cuda;
 /// <param name="PartDepth">Depth of one part, where the sum is cut into parts; a multiple of a step.</param>
 /// <param name="Parts">Number of parts; each is a matrix C of its own.</param>
 /// <param name="Epilogue">What happens to the sums.</param>
-internal readonly record struct MmaMatMulKernel<TTile, TPrecision, TA, TB, [EpilogueActivations] TActivation>(
+internal readonly partial record struct MmaMatMulKernel<TTile, TPrecision, TA, TB, [EpilogueActivations] TActivation>(
     ArrayView<float> A, ArrayView<float> B, int LeadingA, int LeadingB, long OuterStrideA, long InnerStrideA, long OuterStrideB, long InnerStrideB, int InnerBatch,
     int Products, int Depth, int PartDepth, int Parts, TensorCoreEpilogue<TActivation> Epilogue) : IGpuKernel
     where TTile : struct, ITensorCoreTile
@@ -115,16 +115,16 @@ internal readonly record struct MmaMatMulKernel<TTile, TPrecision, TA, TB, [Epil
         Barrier();
         if (TPrecision.LoadsAhead)
         {
-            LoadA(ref a0, sourceA, 0, 0);
-            LoadB(ref b0, sourceB, 0, 0);
+            Load<TA>(ref a0, sourceA, 0, 0, TTile.Rows, isA: true);
+            Load<TB>(ref b0, sourceB, 0, 0, TTile.Columns, isA: false);
         }
 
         for (int step = 0; step < steps; step++)
         {
             if (TPrecision.LoadsAhead)
             {
-                LoadA(ref a1, sourceA, read, 1);
-                LoadB(ref b1, sourceB, read, 1);
+                Load<TA>(ref a1, sourceA, read, 1, TTile.Rows, isA: true);
+                Load<TB>(ref b1, sourceB, read, 1, TTile.Columns, isA: false);
             }
 
             if (issued < steps)
@@ -153,11 +153,11 @@ internal readonly record struct MmaMatMulKernel<TTile, TPrecision, TA, TB, [Epil
             }
 
             Multiply(ref sums, a0, b0);
-            LoadA(ref a0, sourceA, read, 2);
-            LoadB(ref b0, sourceB, read, 2);
+            Load<TA>(ref a0, sourceA, read, 2, TTile.Rows, isA: true);
+            Load<TB>(ref b0, sourceB, read, 2, TTile.Columns, isA: false);
             Multiply(ref sums, a1, b1);
-            LoadA(ref a1, sourceA, read, 3);
-            LoadB(ref b1, sourceB, read, 3);
+            Load<TA>(ref a1, sourceA, read, 3, TTile.Rows, isA: true);
+            Load<TB>(ref b1, sourceB, read, 3, TTile.Columns, isA: false);
             Multiply(ref sums, a0, b0);
             read += (uint)StageBytes;
             if (read == (uint)DynamicSharedBytes) read = 0;
@@ -165,8 +165,8 @@ internal readonly record struct MmaMatMulKernel<TTile, TPrecision, TA, TB, [Epil
             Barrier();
             if (step + 1 < steps)
             {
-                LoadA(ref a0, sourceA, read, 0);
-                LoadB(ref b0, sourceB, read, 0);
+                Load<TA>(ref a0, sourceA, read, 0, TTile.Rows, isA: true);
+                Load<TB>(ref b0, sourceB, read, 0, TTile.Columns, isA: false);
             }
 
             Multiply(ref sums, a1, b1);
@@ -189,313 +189,6 @@ internal readonly record struct MmaMatMulKernel<TTile, TPrecision, TA, TB, [Epil
         int band = index / (BlocksTogether * across), first = band * BlocksTogether, height = down - first < BlocksTogether ? down - first : BlocksTogether;
         int place = index - (first * across);
         return (first + (place % height), place / height);
-    }
-
-    /// <summary>
-    /// Byte offsets of the chunks of 16 bytes that a thread copies in a step: up to eight, one a pass. Where rows are steps of the sum, they are
-    /// evenly spaced: the first, and the distance.
-    /// </summary>
-    private struct CopyOffsets
-    {
-        public uint O0, O1, O2, O3, O4, O5, O6, O7, Distance;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static CopyOffsets Offsets<TLayout>(uint thread, int first, int count, int leading, int size)
-        where TLayout : struct, IOperandLayout
-    {
-        CopyOffsets offsets = default;
-        if (TLayout.IsStepContiguous)
-        {
-            // A row of the tile is one step of the sum, in chunks of 16 bytes; a chunk beyond the matrix reads the last one of it.
-            uint chunks = (uint)(size * TPrecision.Bytes / 16), at = (uint)(first * TPrecision.Bytes) + (thread % chunks * 16), last = (uint)leading - 16;
-            if (at > last) at = last;
-            offsets.O0 = (thread / chunks * (uint)leading) + at;
-            offsets.Distance = (uint)GroupSize / chunks * (uint)leading;
-        }
-        else
-        {
-            int down = GroupSize / 8, row = first + (int)(thread >> 3), last = count - 1;
-            uint at = (thread & 7) * 16;
-            offsets.O0 = RowOffset(row, last, leading) + at;
-            offsets.O1 = RowOffset(row + down, last, leading) + at;
-            offsets.O2 = RowOffset(row + (2 * down), last, leading) + at;
-            offsets.O3 = RowOffset(row + (3 * down), last, leading) + at;
-            offsets.O4 = RowOffset(row + (4 * down), last, leading) + at;
-            offsets.O5 = RowOffset(row + (5 * down), last, leading) + at;
-            offsets.O6 = RowOffset(row + (6 * down), last, leading) + at;
-            offsets.O7 = RowOffset(row + (7 * down), last, leading) + at;
-        }
-
-        return offsets;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static uint RowOffset(int row, int last, int leading) => (uint)(row < last ? row : last) * (uint)leading;
-
-    /// <summary>Where a thread copies its chunks to, in the first stage.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static uint Destination<TLayout>(uint thread, int size)
-        where TLayout : struct, IOperandLayout
-    {
-        if (!TLayout.IsStepContiguous) return ((thread >> 3) * 128) + (((thread & 7) ^ ((thread >> 3) & 7)) << 4);
-        uint chunks = (uint)(size * TPrecision.Bytes / 16);
-        return (thread / chunks * chunks * 16) + (((thread % chunks) ^ StepSwizzle(thread / chunks)) << 4);
-    }
-
-    /// <summary>
-    /// What moves the chunks of one step of the sum: ldmatrix reads 8 steps at once; words of float32 are read one by one, from 4 steps and two
-    /// chunks at once.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static uint StepSwizzle(uint step) => TPrecision.Bytes == 2 ? step & 7 : (step & 3) << 1;
-
-    /// <summary>The address of one of the chunks.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong Source<TLayout>(ulong from, uint offset, in CopyOffsets offsets, uint pass)
-        where TLayout : struct, IOperandLayout
-        => TLayout.IsStepContiguous ? from + offsets.O0 + (pass * (ulong)offsets.Distance) : from + offset;
-
-    /// <summary>Copies the thread's chunks of one step.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Copy<TLayout>(uint to, ulong from, in CopyOffsets offsets, int size)
-        where TLayout : struct, IOperandLayout
-    {
-        CopyAsync(to, from + offsets.O0);
-        CopyAsync(to + PassBytes, Source<TLayout>(from, offsets.O1, offsets, 1));
-        CopyAsync(to + (2 * PassBytes), Source<TLayout>(from, offsets.O2, offsets, 2));
-        CopyAsync(to + (3 * PassBytes), Source<TLayout>(from, offsets.O3, offsets, 3));
-        if (size * 8 / GroupSize <= 4) return;
-        CopyAsync(to + (4 * PassBytes), Source<TLayout>(from, offsets.O4, offsets, 4));
-        CopyAsync(to + (5 * PassBytes), Source<TLayout>(from, offsets.O5, offsets, 5));
-        CopyAsync(to + (6 * PassBytes), Source<TLayout>(from, offsets.O6, offsets, 6));
-        CopyAsync(to + (7 * PassBytes), Source<TLayout>(from, offsets.O7, offsets, 7));
-    }
-
-    /// <summary>Copies the thread's chunks of a step of which only the first <paramref name="left"/> elements exist; zeros follow.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void CopyPart<TLayout>(uint to, ulong from, in CopyOffsets offsets, uint thread, int left, int size)
-        where TLayout : struct, IOperandLayout
-    {
-        int down = 0, room;
-        if (TLayout.IsStepContiguous)
-        {
-            int chunks = size * TPrecision.Bytes / 16;
-            down = GroupSize / chunks * 16;
-            room = (left - ((int)thread / chunks)) * 16;
-        }
-        else
-        {
-            room = (left * TPrecision.Bytes) - ((int)(thread & 7) * 16);
-        }
-
-        CopyAsync(to, from + offsets.O0, Bytes(room));
-        CopyAsync(to + PassBytes, Source<TLayout>(from, offsets.O1, offsets, 1), Bytes(room - down));
-        CopyAsync(to + (2 * PassBytes), Source<TLayout>(from, offsets.O2, offsets, 2), Bytes(room - (2 * down)));
-        CopyAsync(to + (3 * PassBytes), Source<TLayout>(from, offsets.O3, offsets, 3), Bytes(room - (3 * down)));
-        if (size * 8 / GroupSize <= 4) return;
-        CopyAsync(to + (4 * PassBytes), Source<TLayout>(from, offsets.O4, offsets, 4), Bytes(room - (4 * down)));
-        CopyAsync(to + (5 * PassBytes), Source<TLayout>(from, offsets.O5, offsets, 5), Bytes(room - (5 * down)));
-        CopyAsync(to + (6 * PassBytes), Source<TLayout>(from, offsets.O6, offsets, 6), Bytes(room - (6 * down)));
-        CopyAsync(to + (7 * PassBytes), Source<TLayout>(from, offsets.O7, offsets, 7), Bytes(room - (7 * down)));
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static uint Bytes(int room) => (uint)(room < 0 ? 0 : room < 16 ? room : 16);
-
-    /// <summary>Where a lane reads its part of the fragments: an address, and what its chunk is combined with.</summary>
-    private struct FragmentSource
-    {
-        public uint Address, Chunk;
-    }
-
-    /// <summary>What a warp multiplies in one go: 64 (or 32) rows or columns, 32 bytes deep; four times 16 rows or columns.</summary>
-    private struct Fragments
-    {
-        public UInt4 F0, F1, F2, F3;
-    }
-
-    /// <summary>64 x 64 sums of a warp, or 32 x 32 in the upper left of it.</summary>
-    private struct WarpSums
-    {
-        public Accumulator64 R0, R1, R2, R3;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static FragmentSource SourceA(uint shared, uint lane, uint row)
-    {
-        FragmentSource source = default;
-        if (TA.IsStepContiguous) return StepSource(shared, lane, row, TTile.Rows, (lane & 7) + ((lane >> 4) << 3), (lane >> 3) & 1);
-        row += lane & 15;
-        source.Address = shared + (row * 128);
-        source.Chunk = ((lane >> 4) ^ (row & 7)) << 4;
-        return source;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static FragmentSource SourceB(uint shared, uint lane, uint column)
-    {
-        FragmentSource source = default;
-        if (TB.IsStepContiguous) return StepSource(shared, lane, column, TTile.Columns, (lane & 7) + (((lane >> 3) & 1) << 3), lane >> 4);
-        column += (lane & 7) + ((lane >> 4) << 3);
-        source.Address = shared + (column * 128);
-        source.Chunk = (((lane >> 3) & 1) ^ (column & 7)) << 4;
-        return source;
-    }
-
-    /// <summary>An operand whose rows in shared memory are steps: for ldmatrix.trans a lane points to a step and a chunk of 8; words are read as they are multiplied.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static FragmentSource StepSource(uint shared, uint lane, uint first, int size, uint step, uint chunk)
-    {
-        FragmentSource source = default;
-        if (TPrecision.Bytes == 4)
-        {
-            step = lane & 3;
-            source.Address = shared + (step * (uint)size * 4) + ((first / 32) * 128) + (((lane >> 2) & 3) << 2);
-            source.Chunk = ((((first % 32) / 4) + (lane >> 4)) ^ (step << 1)) << 4;
-        }
-        else
-        {
-            source.Address = shared + (step * (uint)size * 2) + ((first / 64) * 128);
-            source.Chunk = ((((first % 64) / 8) + chunk) ^ (step & 7)) << 4;
-        }
-
-        return source;
-    }
-
-    /// <summary>Loads the fragments of A for one of the four instructions that a step is deep.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void LoadA(ref Fragments f, FragmentSource source, uint stage, uint quarter)
-    {
-        if (!TA.IsStepContiguous)
-        {
-            Load(ref f, source, stage, quarter);
-        }
-        else if (TPrecision.Bytes == 2)
-        {
-            LoadTransposed(ref f, source, stage, quarter, TTile.Rows);
-        }
-        else
-        {
-            uint p = source.Address + stage + (quarter * 8 * (uint)TTile.Rows * 4), deep = 4 * (uint)TTile.Rows * 4;
-            f.F0 = WordsA(p, deep, source.Chunk, 0);
-            f.F1 = WordsA(p, deep, source.Chunk, 64);
-            if (TTile.WarpSize <= 32) return;
-            f.F2 = WordsA(p, deep, source.Chunk, 128);
-            f.F3 = WordsA(p, deep, source.Chunk, 192);
-        }
-    }
-
-    /// <summary>Loads the fragments of B for one of the four instructions that a step is deep.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void LoadB(ref Fragments f, FragmentSource source, uint stage, uint quarter)
-    {
-        if (!TB.IsStepContiguous)
-        {
-            Load(ref f, source, stage, quarter);
-        }
-        else if (TPrecision.Bytes == 2)
-        {
-            LoadTransposed(ref f, source, stage, quarter, TTile.Columns);
-        }
-        else
-        {
-            uint p = source.Address + stage + (quarter * 8 * (uint)TTile.Columns * 4), deep = 4 * (uint)TTile.Columns * 4;
-            f.F0 = WordsB(p, deep, source.Chunk, 0);
-            f.F1 = WordsB(p, deep, source.Chunk, 64);
-            if (TTile.WarpSize <= 32) return;
-            f.F2 = WordsB(p, deep, source.Chunk, 128);
-            f.F3 = WordsB(p, deep, source.Chunk, 192);
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Load(ref Fragments f, FragmentSource source, uint stage, uint quarter)
-    {
-        uint p = source.Address + stage + (source.Chunk ^ (quarter * 32));
-        f.F0 = Round(LoadMatrices(p));
-        f.F1 = Round(LoadMatrices(p + 2048));
-        if (TTile.WarpSize <= 32) return;
-        f.F2 = Round(LoadMatrices(p + 4096));
-        f.F3 = Round(LoadMatrices(p + 6144));
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void LoadTransposed(ref Fragments f, FragmentSource source, uint stage, uint quarter, int size)
-    {
-        uint p = source.Address + stage + (quarter * 16 * (uint)size * 2);
-        f.F0 = LoadMatricesTransposed(p + source.Chunk);
-        f.F1 = LoadMatricesTransposed(p + (source.Chunk ^ 32));
-        if (TTile.WarpSize <= 32) return;
-        f.F2 = LoadMatricesTransposed(p + (source.Chunk ^ 64));
-        f.F3 = LoadMatricesTransposed(p + (source.Chunk ^ 96));
-    }
-
-    /// <summary>16 rows of A: rows g and g + 8 at step q, then at step q + 4.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static UInt4 WordsA(uint p, uint deep, uint chunk, uint at)
-    {
-        UInt4 words = default;
-        words.X = TPrecision.Round(LoadShared(p + (chunk ^ at)));
-        words.Y = TPrecision.Round(LoadShared(p + (chunk ^ (at + 32))));
-        words.Z = TPrecision.Round(LoadShared(p + deep + (chunk ^ at)));
-        words.W = TPrecision.Round(LoadShared(p + deep + (chunk ^ (at + 32))));
-        return words;
-    }
-
-    /// <summary>16 columns of B: steps q and q + 4 of column g, then of column g + 8.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static UInt4 WordsB(uint p, uint deep, uint chunk, uint at)
-    {
-        UInt4 words = default;
-        words.X = TPrecision.Round(LoadShared(p + (chunk ^ at)));
-        words.Y = TPrecision.Round(LoadShared(p + deep + (chunk ^ at)));
-        words.Z = TPrecision.Round(LoadShared(p + (chunk ^ (at + 32))));
-        words.W = TPrecision.Round(LoadShared(p + deep + (chunk ^ (at + 32))));
-        return words;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static UInt4 Round(UInt4 words)
-    {
-        words.X = TPrecision.Round(words.X);
-        words.Y = TPrecision.Round(words.Y);
-        words.Z = TPrecision.Round(words.Z);
-        words.W = TPrecision.Round(words.W);
-        return words;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void LoadAndMultiply(ref WarpSums sums, FragmentSource sourceA, FragmentSource sourceB, uint stage, uint quarter)
-    {
-        Fragments a = default, b = default;
-        LoadA(ref a, sourceA, stage, quarter);
-        LoadB(ref b, sourceB, stage, quarter);
-        Multiply(ref sums, a, b);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Multiply(ref WarpSums sums, in Fragments a, in Fragments b)
-    {
-        MultiplyRow(ref sums.R0, a.F0, b);
-        MultiplyRow(ref sums.R1, a.F1, b);
-        if (TTile.WarpSize <= 32) return;
-        MultiplyRow(ref sums.R2, a.F2, b);
-        MultiplyRow(ref sums.R3, a.F3, b);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void MultiplyRow(ref Accumulator64 sums, UInt4 a, in Fragments b)
-    {
-        sums.C0 = TPrecision.Multiply(sums.C0, a, b.F0.X, b.F0.Y);
-        sums.C1 = TPrecision.Multiply(sums.C1, a, b.F0.Z, b.F0.W);
-        sums.C2 = TPrecision.Multiply(sums.C2, a, b.F1.X, b.F1.Y);
-        sums.C3 = TPrecision.Multiply(sums.C3, a, b.F1.Z, b.F1.W);
-        if (TTile.WarpSize <= 32) return;
-        sums.C4 = TPrecision.Multiply(sums.C4, a, b.F2.X, b.F2.Y);
-        sums.C5 = TPrecision.Multiply(sums.C5, a, b.F2.Z, b.F2.W);
-        sums.C6 = TPrecision.Multiply(sums.C6, a, b.F3.X, b.F3.Y);
-        sums.C7 = TPrecision.Multiply(sums.C7, a, b.F3.Z, b.F3.W);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
