@@ -18,6 +18,15 @@ internal struct Float4(float x, float y, float z, float w)
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Float4 Of(float value) => new(value, value, value, value);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Float4 operator +(Float4 x, Float4 y) => new(x.X + y.X, x.Y + y.Y, x.Z + y.Z, x.W + y.W);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Float4 operator -(Float4 x, Float4 y) => new(x.X - y.X, x.Y - y.Y, x.Z - y.Z, x.W - y.W);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Float4 operator *(Float4 x, Float4 y) => new(x.X * y.X, x.Y * y.Y, x.Z * y.Z, x.W * y.W);
+
     /// <summary>Elements 4 · <paramref name="quad"/> to 4 · quad + 3 of a view that starts at a multiple of 16 bytes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Float4 Load(ArrayView<float> view, long quad) => view.Cast<Float4>()[quad];
@@ -41,6 +50,18 @@ internal struct Float4(float x, float y, float z, float w)
             if (!IsAligned(buffer)) return 0;
         return length / Length;
     }
+
+    /// <summary>Σ x.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly float Sum() => (X + Y) + (Z + W);
+
+    /// <summary>Σ x · y.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly float Dot(Float4 y) => MathF.FusedMultiplyAdd(X, y.X, Y * y.Y) + MathF.FusedMultiplyAdd(Z, y.Z, W * y.W);
+
+    /// <summary>The largest of the four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly float Max() => MathF.Max(MathF.Max(X, Y), MathF.Max(Z, W));
 
     /// <summary>this += factor · values.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -21,7 +21,7 @@ internal static class GpuMath
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void SinCos(float x, out float sine, out float cosine)
     {
-        float n = MathF.Round(x * 0.636619747f);
+        float n = SimdScalar.Round(new SimdScalar(x * 0.636619747f)).Value;
         float r = MathF.FusedMultiplyAdd(n, -1.57079637f, x);      // π/2 in three parts: the first difference is exact
         r = MathF.FusedMultiplyAdd(n, 4.37113883e-8f, r);
         r = MathF.FusedMultiplyAdd(n, 1.71512451e-15f, r);

@@ -8,52 +8,85 @@ public sealed partial class GpuBackend
     /// <inheritdoc/>
     public void L2Normalize(DeviceBuffer x, float epsilon, int width, DeviceBuffer y, DeviceBuffer norms)
     {
-        RowLanes lanes = RowLanes.For(norms.Length, width);
-        Launch(new L2NormalizeKernel(Input(x), Output(y), Output(norms), lanes, epsilon, width), lanes.Groups);
+        if (RowSlice.IsAligned(width, x, y)) L2Normalize<AlignedRows>(x, epsilon, width, y, norms);
+        else L2Normalize<RaggedRows>(x, epsilon, width, y, norms);
     }
 
     /// <inheritdoc/>
     public void L2NormalizeBackward(DeviceBuffer y, DeviceBuffer norms, DeviceBuffer dy, float epsilon, int width, GradientTarget dx)
     {
         if (!dx.IsNeeded) return;
-        RowLanes lanes = RowLanes.For(norms.Length, width);
-        Launch(new L2NormalizeBackwardKernel(Input(y), Input(norms), Input(dy), Target(dx), lanes, epsilon, width), lanes.Groups);
+        if (RowSlice.IsAligned(width, y, dy, dx.Buffer)) L2NormalizeBackward<AlignedRows>(y, norms, dy, epsilon, width, dx);
+        else L2NormalizeBackward<RaggedRows>(y, norms, dy, epsilon, width, dx);
     }
 
-    internal readonly record struct L2NormalizeKernel(
+    private void L2Normalize<TLayout>(DeviceBuffer x, float epsilon, int width, DeviceBuffer y, DeviceBuffer norms)
+        where TLayout : struct, IRowLayout
+    {
+        RowLanes lanes = RowSlice.Lanes(norms.Length, width);
+        Launch(new L2NormalizeKernel<TLayout>(Input(x), Output(y), Output(norms), lanes, epsilon, width), lanes.Groups);
+    }
+
+    private void L2NormalizeBackward<TLayout>(DeviceBuffer y, DeviceBuffer norms, DeviceBuffer dy, float epsilon, int width, GradientTarget dx)
+        where TLayout : struct, IRowLayout
+    {
+        RowLanes lanes = RowSlice.Lanes(norms.Length, width);
+        Launch(new L2NormalizeBackwardKernel<TLayout>(Input(y), Input(norms), Input(dy), Target(dx), lanes, epsilon, width), lanes.Groups);
+    }
+
+    internal readonly record struct L2NormalizeKernel<TLayout>(
         ArrayView<float> X, ArrayView<float> Y, ArrayView<float> Norms, RowLanes Lanes, float Epsilon, int Width) : IGpuKernel
+        where TLayout : struct, IRowLayout
     {
         public static int GroupSize => RowLanes.GroupSize;
+
+        public static bool IsHot => true;
 
         public void Execute()
         {
             ArrayView<float> shared = SharedMemory.Allocate<float>(RowLanes.GroupSize);
-            int row = Lanes.Row, lane = Lanes.Lane, end = row < Lanes.Rows ? Width : 0;
+            int row = Lanes.Row;
             long start = (long)row * Width;
-            float squares = 0f;
-            for (int i = lane; i < end; i += Lanes.Count) squares = MathF.FusedMultiplyAdd(X[start + i], X[start + i], squares);
+            RowPart first = RowPart.Of(Lanes, Width);
+            RowSlice x = RowSlice.Load<TLayout>(X, start, first);
+            float squares = x.Dot(x);
+            for (RowPart part = first.Next; part.Exists; part = part.Next)
+            {
+                RowSlice other = RowSlice.Load<TLayout>(X, start, part);
+                squares += other.Dot(other);
+            }
+
             float norm = MathF.Sqrt(GroupReduction.Sum(shared, squares, Lanes.Count)), factor = 1f / MathF.Max(norm, Epsilon);
-            if (row < Lanes.Rows && lane == 0) Norms[row] = norm;
-            for (int i = lane; i < end; i += Lanes.Count) Y[start + i] = X[start + i] * factor;
+            if (row < Lanes.Rows && Lanes.Lane == 0) Norms[row] = norm;
+            (x * factor).Store<TLayout>(Y, start, first);
+            for (RowPart part = first.Next; part.Exists; part = part.Next) (RowSlice.Load<TLayout>(X, start, part) * factor).Store<TLayout>(Y, start, part);
         }
     }
 
-    internal readonly record struct L2NormalizeBackwardKernel(
+    internal readonly record struct L2NormalizeBackwardKernel<TLayout>(
         ArrayView<float> Y, ArrayView<float> Norms, ArrayView<float> DY, GpuTarget DX, RowLanes Lanes, float Epsilon, int Width) : IGpuKernel
+        where TLayout : struct, IRowLayout
     {
         public static int GroupSize => RowLanes.GroupSize;
+
+        public static bool IsHot => true;
 
         public void Execute()
         {
             ArrayView<float> shared = SharedMemory.Allocate<float>(RowLanes.GroupSize);
-            int row = Lanes.Row, lane = Lanes.Lane, end = row < Lanes.Rows ? Width : 0;
+            int row = Lanes.Row;
             long start = (long)row * Width;
-            float projection = 0f, norm = end > 0 ? Norms[row] : 0f;
-            for (int i = lane; i < end; i += Lanes.Count) projection = MathF.FusedMultiplyAdd(Y[start + i], DY[start + i], projection);
+            RowPart first = RowPart.Of(Lanes, Width);
+            RowSlice y = RowSlice.Load<TLayout>(Y, start, first), dy = RowSlice.Load<TLayout>(DY, start, first);
+            float projection = y.Dot(dy), norm = first.Exists ? Norms[row] : 0f;
+            for (RowPart part = first.Next; part.Exists; part = part.Next)
+                projection += RowSlice.Load<TLayout>(Y, start, part).Dot(RowSlice.Load<TLayout>(DY, start, part));
             projection = GroupReduction.Sum(shared, projection, Lanes.Count);
             if (!(norm > Epsilon)) projection = 0f;
             float factor = 1f / MathF.Max(norm, Epsilon);
-            for (int i = lane; i < end; i += Lanes.Count) DX.Put(start + i, (DY[start + i] - (Y[start + i] * projection)) * factor);
+            ((dy - (y * projection)) * factor).Put<TLayout>(DX, start, first);
+            for (RowPart part = first.Next; part.Exists; part = part.Next)
+                ((RowSlice.Load<TLayout>(DY, start, part) - (RowSlice.Load<TLayout>(Y, start, part) * projection)) * factor).Put<TLayout>(DX, start, part);
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ILGPU;
 using MiniVlp.Kernels.Gpu;
 
@@ -31,8 +32,17 @@ public sealed partial class GpuBackend
         DeviceBuffer x, DeviceBuffer weight, DeviceBuffer bias, float epsilon, int width, DeviceBuffer y, DeviceBuffer statistics)
         where TCentering : struct, ICentering
     {
-        RowLanes lanes = RowLanes.For(statistics.Length / 2, width);
-        Launch(new NormKernel<TCentering>(Input(x), Input(weight), Input(bias), Output(y), Output(statistics), lanes, epsilon, width), lanes.Groups);
+        if (RowSlice.IsAligned(width, x, weight, bias, y)) Normalize<TCentering, AlignedRows>(x, weight, bias, epsilon, width, y, statistics);
+        else Normalize<TCentering, RaggedRows>(x, weight, bias, epsilon, width, y, statistics);
+    }
+
+    private void Normalize<TCentering, TLayout>(
+        DeviceBuffer x, DeviceBuffer weight, DeviceBuffer bias, float epsilon, int width, DeviceBuffer y, DeviceBuffer statistics)
+        where TCentering : struct, ICentering
+        where TLayout : struct, IRowLayout
+    {
+        RowLanes lanes = RowSlice.Lanes(statistics.Length / 2, width);
+        Launch(new NormKernel<TCentering, TLayout>(Input(x), Input(weight), Input(bias), Output(y), Output(statistics), lanes, epsilon, width), lanes.Groups);
     }
 
     private void NormalizeBackward<TCentering>(
@@ -43,8 +53,8 @@ public sealed partial class GpuBackend
         int rows = statistics.Length / 2;
         if (dx.IsNeeded)
         {
-            RowLanes lanes = RowLanes.For(rows, width);
-            Launch(new NormBackwardKernel<TCentering>(Input(x), Input(weight), Input(statistics), Input(dy), Target(dx), lanes, width), lanes.Groups);
+            if (RowSlice.IsAligned(width, x, weight, dy, dx.Buffer)) NormalizeBackward<TCentering, AlignedRows>(x, weight, statistics, dy, width, dx);
+            else NormalizeBackward<TCentering, RaggedRows>(x, weight, statistics, dy, width, dx);
         }
 
         if (!dweight.IsNeeded && !dbias.IsNeeded) return;
@@ -53,6 +63,15 @@ public sealed partial class GpuBackend
         Launch(new NormSumsKernel(Input(x), Input(statistics), Input(dy), Output(sums), rows, width), columnGroups, blocks);
         Launch(new NormSumOfSumsKernel(Input(sums), Target(dweight), Target(dbias), blocks, width), columnGroups);
         Return(sums);
+    }
+
+    private void NormalizeBackward<TCentering, TLayout>(
+        DeviceBuffer x, DeviceBuffer weight, DeviceBuffer statistics, DeviceBuffer dy, int width, GradientTarget dx)
+        where TCentering : struct, ICentering
+        where TLayout : struct, IRowLayout
+    {
+        RowLanes lanes = RowSlice.Lanes(statistics.Length / 2, width);
+        Launch(new NormBackwardKernel<TCentering, TLayout>(Input(x), Input(weight), Input(statistics), Input(dy), Target(dx), lanes, width), lanes.Groups);
     }
 
     /// <summary>Whether a norm takes the mean out: a type and not a field, so that no barrier lies behind a condition, which PoCL gets wrong.</summary>
@@ -71,10 +90,11 @@ public sealed partial class GpuBackend
         public static bool IsCentered => false;
     }
 
-    internal readonly record struct NormKernel<TCentering>(
+    internal readonly record struct NormKernel<TCentering, TLayout>(
         ArrayView<float> X, ArrayView<float> Weight, ArrayView<float> Bias, ArrayView<float> Y, ArrayView<float> Statistics,
         RowLanes Lanes, float Epsilon, int Width) : IGpuKernel
         where TCentering : struct, ICentering
+        where TLayout : struct, IRowLayout
     {
         public static int GroupSize => RowLanes.GroupSize;
 
@@ -83,46 +103,61 @@ public sealed partial class GpuBackend
         public void Execute()
         {
             ArrayView<float> shared = SharedMemory.Allocate<float>(RowLanes.GroupSize);
-            int row = Lanes.Row, lane = Lanes.Lane, end = row < Lanes.Rows ? Width : 0;
+            int row = Lanes.Row;
             long start = (long)row * Width;
+            RowPart first = RowPart.Of(Lanes, Width);
+            RowSlice x = RowSlice.Load<TLayout>(X, start, first);
             float mean = 0f;
             if (TCentering.IsCentered)
             {
-                float sum = 0f, rest = 0f;
-                for (int i = lane; i < end; i += Lanes.Count) sum += X[start + i];
+                float sum = x.Sum();
+                for (RowPart part = first.Next; part.Exists; part = part.Next) sum += RowSlice.Load<TLayout>(X, start, part).Sum();
                 mean = GroupReduction.Sum(shared, sum, Lanes.Count) / Width;
+
                 // What rounding left in the mean, so that constant rows come out as exactly the bias.
-                for (int i = lane; i < end; i += Lanes.Count) rest += X[start + i] - mean;
+                float rest = Difference(x, first, mean).Sum();
+                for (RowPart part = first.Next; part.Exists; part = part.Next) rest += Difference(RowSlice.Load<TLayout>(X, start, part), part, mean).Sum();
                 mean += GroupReduction.Sum(shared, rest, Lanes.Count) / Width;
             }
 
-            float squares = 0f;
-            for (int i = lane; i < end; i += Lanes.Count)
+            x = Difference(x, first, mean);
+            float squares = x.Dot(x);
+            for (RowPart part = first.Next; part.Exists; part = part.Next)
             {
-                float difference = X[start + i] - mean;
-                squares = MathF.FusedMultiplyAdd(difference, difference, squares);
+                RowSlice difference = Difference(RowSlice.Load<TLayout>(X, start, part), part, mean);
+                squares += difference.Dot(difference);
             }
 
             float scale = 1f / MathF.Sqrt((GroupReduction.Sum(shared, squares, Lanes.Count) / Width) + Epsilon);
-            if (row < Lanes.Rows && lane == 0)
+            if (row < Lanes.Rows && Lanes.Lane == 0)
             {
                 Statistics[2L * row] = mean;
                 Statistics[(2L * row) + 1] = scale;
             }
 
-            for (int i = lane; i < end; i += Lanes.Count)
-            {
-                float value = (X[start + i] - mean) * scale;
-                if (Weight.Length > 0) value *= Weight[i];
-                if (Bias.Length > 0) value += Bias[i];
-                Y[start + i] = value;
-            }
+            Store(x * scale, start, first);
+            for (RowPart part = first.Next; part.Exists; part = part.Next) Store(Difference(RowSlice.Load<TLayout>(X, start, part), part, mean) * scale, start, part);
+        }
+
+        /// <summary>x - mean; zeros stay where the row has ended.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static RowSlice Difference(RowSlice x, RowPart part, float mean) => TCentering.IsCentered ? (x - mean).Keep<TLayout>(part) : x;
+
+        /// <summary>y = x̂ · weight + bias.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private void Store(RowSlice normalized, long start, RowPart part)
+        {
+            RowSlice y = normalized;
+            if (Weight.Length > 0) y *= RowSlice.Load<TLayout>(Weight, 0, part);
+            if (Bias.Length > 0) y += RowSlice.Load<TLayout>(Bias, 0, part);
+            y.Store<TLayout>(Y, start, part);
         }
     }
 
-    internal readonly record struct NormBackwardKernel<TCentering>(
+    internal readonly record struct NormBackwardKernel<TCentering, TLayout>(
         ArrayView<float> X, ArrayView<float> Weight, ArrayView<float> Statistics, ArrayView<float> DY, GpuTarget DX, RowLanes Lanes, int Width) : IGpuKernel
         where TCentering : struct, ICentering
+        where TLayout : struct, IRowLayout
     {
         public static int GroupSize => RowLanes.GroupSize;
 
@@ -131,24 +166,38 @@ public sealed partial class GpuBackend
         public void Execute()
         {
             ArrayView<SumPair> shared = SharedMemory.Allocate<SumPair>(RowLanes.GroupSize);
-            int row = Lanes.Row, lane = Lanes.Lane, end = row < Lanes.Rows ? Width : 0;
+            int row = Lanes.Row;
             long start = (long)row * Width;
-            float mean = end > 0 ? Statistics[2L * row] : 0f, scale = end > 0 ? Statistics[(2L * row) + 1] : 0f, sum = 0f, projection = 0f;
-            for (int i = lane; i < end; i += Lanes.Count)
+            RowPart first = RowPart.Of(Lanes, Width);
+            float mean = first.Exists ? Statistics[2L * row] : 0f, scale = first.Exists ? Statistics[(2L * row) + 1] : 0f;
+            RowSlice x = Normalized(start, first, mean, scale), g = Scaled(start, first);
+            float sum = g.Sum(), projection = g.Dot(x);
+            for (RowPart part = first.Next; part.Exists; part = part.Next)
             {
-                float g = Scaled(start, i);
-                sum += g;
-                projection = MathF.FusedMultiplyAdd(g, (X[start + i] - mean) * scale, projection);
+                RowSlice scaled = Scaled(start, part);
+                sum += scaled.Sum();
+                projection += scaled.Dot(Normalized(start, part, mean, scale));
             }
 
             SumPair sums = GroupReduction.Sum(shared, new SumPair(sum, projection), Lanes.Count);
             float meanOfG = TCentering.IsCentered ? sums.First / Width : 0f, meanOfProjection = sums.Second / Width;
-            for (int i = lane; i < end; i += Lanes.Count)
-                DX.Put(start + i, (Scaled(start, i) - meanOfG - ((X[start + i] - mean) * scale * meanOfProjection)) * scale);
+            ((g - meanOfG - (x * meanOfProjection)) * scale).Put<TLayout>(DX, start, first);
+            for (RowPart part = first.Next; part.Exists; part = part.Next)
+                ((Scaled(start, part) - meanOfG - (Normalized(start, part, mean, scale) * meanOfProjection)) * scale).Put<TLayout>(DX, start, part);
         }
 
+        /// <summary>x̂; what it is where the row has ended does not matter, as g is zero there.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private RowSlice Normalized(long start, RowPart part, float mean, float scale) => (RowSlice.Load<TLayout>(X, start, part) - mean) * scale;
+
         /// <summary>g = dy · weight.</summary>
-        private float Scaled(long start, int i) => Weight.Length > 0 ? DY[start + i] * Weight[i] : DY[start + i];
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private RowSlice Scaled(long start, RowPart part)
+        {
+            RowSlice g = RowSlice.Load<TLayout>(DY, start, part);
+            if (Weight.Length > 0) g *= RowSlice.Load<TLayout>(Weight, 0, part);
+            return g;
+        }
     }
 
     /// <summary>Σ dy · x̂ and Σ dy over one block of rows and some columns; block b leaves them in row b of two tables [blocks, width].</summary>

@@ -51,7 +51,7 @@ public unsafe interface ISimd<TSelf> :
     /// <summary>Square roots.</summary>
     static abstract TSelf Sqrt(TSelf a);
 
-    /// <summary>Rounded to the nearest integer, halves to even.</summary>
+    /// <summary>Rounded to the nearest integer, halves to even, for magnitudes up to 2²².</summary>
     static abstract TSelf Round(TSelf a);
 
     /// <summary>a · 2ⁿ for integral n with |n| ≤ 252 (n is held as floats).</summary>
