@@ -67,8 +67,8 @@ public sealed partial class GpuBackend
             for (; tile < visible; tile++) Step(tiles, queryRows, tile, visible, row, lane, isEdge: true, ref first, ref second);
 
             // The sums of all rows before any branch: a shuffle needs the whole warp.
-            first.AddLanes();
-            if (Queries == 128) second.AddLanes();
+            first.Softmax.AddLanes();
+            if (Queries == 128) second.Softmax.AddLanes();
             Store(first, batch, head, row, lane);
             if (Queries == 128) Store(second, batch, head, row + 16, lane);
         }
@@ -93,8 +93,8 @@ public sealed partial class GpuBackend
             if (Queries == 128) Prepare(ref secondScores, tiles, tile, row + 16, column, lane, isEdge);
 
             float factor = TRules.HasBias ? Log2OfE : Sizes.Scale * Log2OfE;
-            first.Softmax(ref scores, factor);
-            if (Queries == 128) second.Softmax(ref secondScores, factor);
+            first.Weigh(ref scores, factor);
+            if (Queries == 128) second.Weigh(ref secondScores, factor);
 
             TileLane valueLane = HeadTile.LeftLane<THead>(values, 0, lane);
             if (Queries == 128) HeadTile.Multiply<THead>(ref first.Output, ref second.Output, scores, secondScores, valueLane);
@@ -117,24 +117,7 @@ public sealed partial class GpuBackend
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private void Store(in Rows rows, int batch, int head, int row, uint lane)
-        {
-            float inverse = rows.Largest == float.NegativeInfinity ? 0f : 1f / rows.Sum, inverseBelow = rows.LargestBelow == float.NegativeInfinity ? 0f : 1f / rows.SumBelow;
-            bool isRow = row < Sizes.QueryLength, isRowBelow = row + 8 < Sizes.QueryLength;
-            ulong stride = 2ul * Sizes.QueryStride<THead>(), output = GlobalAddress(Output) + (2 * Sizes.QueryOffset<THead>(batch, head)) + ((lane & 3) * 8);
-            HeadTile.StoreRows<THead>(
-                rows.Output, output + ((uint)row * stride), output + ((uint)(row + 8) * stride), inverse, inverseBelow, isRow, isRowBelow, accumulate: 0);
-            float unit = TRules.HasBias ? 1f : Sizes.Scale;
-            if (isRow && (lane & 3) == 0) StoreStatistics(batch, head, row, rows.Largest * unit, inverse);
-            if (isRowBelow && (lane & 3) == 0) StoreStatistics(batch, head, row + 8, rows.LargestBelow * unit, inverseBelow);
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void StoreStatistics(int batch, int head, int row, float largest, float inverse)
-        {
-            long index = Sizes.StatisticsOffset(batch, head) + row;
-            Statistics[index] = largest == float.NegativeInfinity ? 0f : largest;
-            Statistics[Sizes.StatisticsLength(Grid.DimZ) + index] = inverse;
-        }
+            => AttentionRows.Store<THead, TRules>(Output, Statistics, Sizes, rows.Output, rows.Softmax, batch, head, row, lane);
 
         /// <summary>Tiles of keys and values on their way through shared memory.</summary>
         private readonly record struct KeyTiles(uint Shared, ulong Key, ulong Value, uint Stride, int Length, long MaskOffset, uint Thread)
@@ -162,131 +145,23 @@ public sealed partial class GpuBackend
         {
             public HeadFragments Query;
             public Accumulator128 Output;
-            public float Largest, LargestBelow, Sum, SumBelow;
+            public SoftmaxRows Softmax;
 
             [MethodImpl(MethodImplOptions.AggressiveInlining)]
             public static Rows Create()
             {
                 Rows rows = default;
-                rows.Largest = float.NegativeInfinity;
-                rows.LargestBelow = float.NegativeInfinity;
+                rows.Softmax = SoftmaxRows.Create();
                 return rows;
             }
 
-            /// <summary>Sums over the four threads of a row.</summary>
+            /// <summary>Replaces scores by weights, and shrinks the output so far to the new largest score.</summary>
             [MethodImpl(MethodImplOptions.AggressiveInlining)]
-            public void AddLanes()
+            public void Weigh(ref Accumulator64 scores, float factor)
             {
-                Sum = QuadSum(Sum);
-                SumBelow = QuadSum(SumBelow);
+                Float2 shrink = Softmax.Exp<TRules>(ref scores, factor);
+                SoftmaxTile.Scale<THead>(ref Output, shrink.X, shrink.Y);
             }
-
-            /// <summary>
-            /// Replaces scores by exp(score - largest so far) and shrinks the sums so far by exp(old largest - new largest). Sums are those of
-            /// this thread's columns and are added over the four threads of a row at the end.
-            /// </summary>
-            [MethodImpl(MethodImplOptions.AggressiveInlining)]
-            public void Softmax(ref Accumulator64 scores, float factor)
-            {
-                float largest = MathF.Max(Largest, QuadMax(SoftmaxTile.Largest(scores))), below = MathF.Max(LargestBelow, QuadMax(SoftmaxTile.LargestBelow(scores)));
-                float reference = largest == float.NegativeInfinity ? 0f : largest, referenceBelow = below == float.NegativeInfinity ? 0f : below;
-                float shrink = Exp2Approximate((Largest - reference) * factor), shrinkBelow = Exp2Approximate((LargestBelow - referenceBelow) * factor);
-                Largest = largest;
-                LargestBelow = below;
-                float sum = 0f, sumBelow = 0f;
-                SoftmaxTile.Exp<TRules>(ref scores, factor, reference, referenceBelow, ref sum, ref sumBelow);
-                Sum = (Sum * shrink) + sum;
-                SumBelow = (SumBelow * shrinkBelow) + sumBelow;
-                SoftmaxTile.Scale<THead>(ref Output, shrink, shrinkBelow);
-            }
-        }
-    }
-
-    /// <summary>Steps of a softmax over tiles of accumulators: X and Y belong to one row, Z and W to the row 8 further down.</summary>
-    private static class SoftmaxTile
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static float Largest(in Accumulator64 s) => MathF.Max(
-            MathF.Max(MathF.Max(Upper(s.C0), Upper(s.C1)), MathF.Max(Upper(s.C2), Upper(s.C3))), MathF.Max(MathF.Max(Upper(s.C4), Upper(s.C5)), MathF.Max(Upper(s.C6), Upper(s.C7))));
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static float LargestBelow(in Accumulator64 s) => MathF.Max(
-            MathF.Max(MathF.Max(Lower(s.C0), Lower(s.C1)), MathF.Max(Lower(s.C2), Lower(s.C3))), MathF.Max(MathF.Max(Lower(s.C4), Lower(s.C5)), MathF.Max(Lower(s.C6), Lower(s.C7))));
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Exp<TRules>(ref Accumulator64 s, float factor, float reference, float referenceBelow, ref float sum, ref float sumBelow)
-            where TRules : struct, IScoreRules
-        {
-            // Scaled and shifted by one fused multiply-add; with a bias the difference is taken first, as its terms may be as large as a float goes.
-            float shift = TRules.HasBias ? reference : -reference * factor, shiftBelow = TRules.HasBias ? referenceBelow : -referenceBelow * factor;
-            Exp<TRules>(ref s.C0, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C1, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C2, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C3, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C4, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C5, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C6, factor, shift, shiftBelow, ref sum, ref sumBelow);
-            Exp<TRules>(ref s.C7, factor, shift, shiftBelow, ref sum, ref sumBelow);
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Scale<THead>(ref Accumulator128 value, float upper, float lower)
-            where THead : struct, IHeadSize
-        {
-            Scale(ref value.Low.C0, upper, lower);
-            Scale(ref value.Low.C1, upper, lower);
-            Scale(ref value.Low.C2, upper, lower);
-            Scale(ref value.Low.C3, upper, lower);
-            if (THead.Size > 32)
-            {
-                Scale(ref value.Low.C4, upper, lower);
-                Scale(ref value.Low.C5, upper, lower);
-                Scale(ref value.Low.C6, upper, lower);
-                Scale(ref value.Low.C7, upper, lower);
-            }
-
-            if (THead.Size > 64)
-            {
-                Scale(ref value.High.C0, upper, lower);
-                Scale(ref value.High.C1, upper, lower);
-            }
-
-            if (THead.Size > 80)
-            {
-                Scale(ref value.High.C2, upper, lower);
-                Scale(ref value.High.C3, upper, lower);
-                Scale(ref value.High.C4, upper, lower);
-                Scale(ref value.High.C5, upper, lower);
-                Scale(ref value.High.C6, upper, lower);
-                Scale(ref value.High.C7, upper, lower);
-            }
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static float Upper(Float4 c) => MathF.Max(c.X, c.Y);
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static float Lower(Float4 c) => MathF.Max(c.Z, c.W);
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void Exp<TRules>(ref Float4 c, float factor, float shift, float shiftBelow, ref float sum, ref float sumBelow)
-            where TRules : struct, IScoreRules
-        {
-            c.X = Exp2Approximate(TRules.HasBias ? (c.X - shift) * factor : (c.X * factor) + shift);
-            c.Y = Exp2Approximate(TRules.HasBias ? (c.Y - shift) * factor : (c.Y * factor) + shift);
-            c.Z = Exp2Approximate(TRules.HasBias ? (c.Z - shiftBelow) * factor : (c.Z * factor) + shiftBelow);
-            c.W = Exp2Approximate(TRules.HasBias ? (c.W - shiftBelow) * factor : (c.W * factor) + shiftBelow);
-            sum += c.X + c.Y;
-            sumBelow += c.Z + c.W;
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void Scale(ref Float4 c, float upper, float lower)
-        {
-            c.X *= upper;
-            c.Y *= upper;
-            c.Z *= lower;
-            c.W *= lower;
         }
     }
 }
