@@ -67,8 +67,8 @@ public sealed partial class GpuBackend
             for (; tile < visible; tile++) Step(tiles, queryRows, tile, visible, row, lane, isEdge: true, ref first, ref second);
 
             // The sums of all rows before any branch: a shuffle needs the whole warp.
-            first.AddLanes();
-            if (Queries == 128) second.AddLanes();
+            first.Softmax.AddLanes();
+            if (Queries == 128) second.Softmax.AddLanes();
             Store(ref first, batch, head, row, lane);
             if (Queries == 128) Store(ref second, batch, head, row + 16, lane);
         }
@@ -93,8 +93,8 @@ public sealed partial class GpuBackend
             if (Queries == 128) Prepare(ref secondScores, tiles, tile, row + 16, column, lane, isEdge);
 
             float factor = TRules.HasBias ? Log2OfE : Sizes.Scale * Log2OfE;
-            first.Softmax(ref scores, factor);
-            if (Queries == 128) second.Softmax(ref secondScores, factor);
+            first.Weigh(ref scores, factor);
+            if (Queries == 128) second.Weigh(ref secondScores, factor);
 
             TileLane valueLane = HeadTile.LeftLane<THead>(values, 0, lane);
             if (Queries == 128) HeadTile.Multiply<THead>(ref first.Output, ref second.Output, scores, secondScores, valueLane);
@@ -119,24 +119,7 @@ public sealed partial class GpuBackend
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private void Store(ref Rows rows, int batch, int head, int row, uint lane)
-        {
-            float inverse = rows.Largest == float.NegativeInfinity ? 0f : 1f / rows.Sum, inverseBelow = rows.LargestBelow == float.NegativeInfinity ? 0f : 1f / rows.SumBelow;
-            bool isRow = row < Sizes.QueryLength, isRowBelow = row + 8 < Sizes.QueryLength;
-            ulong stride = 2ul * Sizes.QueryStride<THead>(), output = GlobalAddress(Output) + (2 * Sizes.QueryOffset<THead>(batch, head)) + ((lane & 3) * 8);
-            HeadTile.StoreRows<THead>(
-                ref rows.Output, output + ((uint)row * stride), output + ((uint)(row + 8) * stride), inverse, inverseBelow, isRow, isRowBelow, accumulate: 0);
-            float unit = TRules.HasBias ? 1f : Sizes.Scale;
-            if (isRow && (lane & 3) == 0) StoreStatistics(batch, head, row, rows.Largest * unit, inverse);
-            if (isRowBelow && (lane & 3) == 0) StoreStatistics(batch, head, row + 8, rows.LargestBelow * unit, inverseBelow);
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void StoreStatistics(int batch, int head, int row, float largest, float inverse)
-        {
-            long index = Sizes.StatisticsOffset(batch, head) + row;
-            Statistics[index] = largest == float.NegativeInfinity ? 0f : largest;
-            Statistics[Sizes.StatisticsLength(Grid.DimZ) + index] = inverse;
-        }
+            => AttentionRows.Store<THead, TRules>(Output, Statistics, Sizes, ref rows.Output, rows.Softmax, batch, head, row, lane);
 
         /// <summary>Tiles of keys and values on their way through shared memory.</summary>
         private readonly record struct KeyTiles(uint Shared, ulong Key, ulong Value, uint Stride, int Length, long MaskOffset, uint Thread)
@@ -164,95 +147,23 @@ public sealed partial class GpuBackend
         {
             public HeadFragments Query;
             public Accumulator128 Output;
-            public float Largest, LargestBelow, Sum, SumBelow;
+            public SoftmaxRows Softmax;
 
             [MethodImpl(MethodImplOptions.AggressiveInlining)]
             public static Rows Create()
             {
                 Rows rows = default;
-                rows.Largest = float.NegativeInfinity;
-                rows.LargestBelow = float.NegativeInfinity;
+                rows.Softmax = SoftmaxRows.Create();
                 return rows;
             }
 
-            /// <summary>Sums over the four threads of a row.</summary>
+            /// <summary>Replaces scores by weights, and shrinks the output so far to the new largest score.</summary>
             [MethodImpl(MethodImplOptions.AggressiveInlining)]
-            public void AddLanes()
+            public void Weigh(ref Accumulator64 scores, float factor)
             {
-                Sum = QuadSum(Sum);
-                SumBelow = QuadSum(SumBelow);
+                Float2 shrink = Softmax.Exp<TRules>(ref scores, factor);
+                SoftmaxRows.Scale<THead>(ref Output, shrink);
             }
-
-            /// <summary>
-            /// Replaces scores by exp(score - largest so far) and shrinks the sums so far by exp(old largest - new largest). Sums are those of
-            /// this thread's columns and are added over the four threads of a row at the end.
-            /// </summary>
-            [MethodImpl(MethodImplOptions.AggressiveInlining)]
-            public void Softmax(ref Accumulator64 scores, float factor)
-            {
-                LargestOfRows tile = new(float.NegativeInfinity, float.NegativeInfinity);
-                Accumulator64.ForEach(ref scores, ref tile);
-                float largest = MathF.Max(Largest, QuadMax(tile.Upper)), below = MathF.Max(LargestBelow, QuadMax(tile.Lower));
-                float reference = largest == float.NegativeInfinity ? 0f : largest, referenceBelow = below == float.NegativeInfinity ? 0f : below;
-                float shrink = Exp2Approximate((Largest - reference) * factor), shrinkBelow = Exp2Approximate((LargestBelow - referenceBelow) * factor);
-                Largest = largest;
-                LargestBelow = below;
-                ExpAndSum<TRules> exp = new(factor, reference, referenceBelow);
-                Accumulator64.ForEach(ref scores, ref exp);
-                Sum = (Sum * shrink) + exp.Sum;
-                SumBelow = (SumBelow * shrinkBelow) + exp.SumBelow;
-                ScaleRows scale = new(shrink, shrinkBelow);
-                Accumulator128.ForEach<THead, ScaleRows>(ref Output, ref scale);
-            }
-        }
-    }
-
-    /// <summary>The largest score of each of the two rows of a thread: X and Y belong to the upper one, Z and W to the one 8 further down.</summary>
-    private struct LargestOfRows(float upper, float lower) : IColumnsStep
-    {
-        public float Upper = upper, Lower = lower;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Apply(ref Float4 sums, int column)
-        {
-            Upper = MathF.Max(Upper, MathF.Max(sums.X, sums.Y));
-            Lower = MathF.Max(Lower, MathF.Max(sums.Z, sums.W));
-        }
-    }
-
-    /// <summary>Replaces scores by exp((score - reference) · ln 2 · factor) and gathers their sums.</summary>
-    private struct ExpAndSum<TRules>(float factor, float reference, float referenceBelow) : IColumnsStep
-        where TRules : struct, IScoreRules
-    {
-        public float Sum = 0f, SumBelow = 0f;
-
-        // Scaled and shifted by one fused multiply-add; with a bias the difference is taken first, as its terms may be as large as a float goes.
-        private readonly float _factor = factor;
-        private readonly float _shift = TRules.HasBias ? reference : -reference * factor;
-        private readonly float _shiftBelow = TRules.HasBias ? referenceBelow : -referenceBelow * factor;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Apply(ref Float4 sums, int column)
-        {
-            sums.X = Exp2Approximate(TRules.HasBias ? (sums.X - _shift) * _factor : (sums.X * _factor) + _shift);
-            sums.Y = Exp2Approximate(TRules.HasBias ? (sums.Y - _shift) * _factor : (sums.Y * _factor) + _shift);
-            sums.Z = Exp2Approximate(TRules.HasBias ? (sums.Z - _shiftBelow) * _factor : (sums.Z * _factor) + _shiftBelow);
-            sums.W = Exp2Approximate(TRules.HasBias ? (sums.W - _shiftBelow) * _factor : (sums.W * _factor) + _shiftBelow);
-            Sum += sums.X + sums.Y;
-            SumBelow += sums.Z + sums.W;
-        }
-    }
-
-    /// <summary>Multiplies the two rows of a thread by a factor each.</summary>
-    private readonly struct ScaleRows(float upper, float lower) : IColumnsStep
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Apply(ref Float4 sums, int column)
-        {
-            sums.X *= upper;
-            sums.Y *= upper;
-            sums.Z *= lower;
-            sums.W *= lower;
         }
     }
 }

@@ -12,14 +12,7 @@ public sealed partial class GpuBackend
         if (!IsForTensorCores(shape) || output.Offset % 2 != 0) return false;
         AttentionCopies copies = Copy(shape, query, key, value, default);
         TensorCoreAttentionOperands operands = new(shape, copies, IntInput(keyMask), Input(bias), Output(statistics));
-        switch (shape.HeadSize)
-        {
-            case 32: TensorCoreAttention<Head32>(operands, output); break;
-            case 64: TensorCoreAttention<Head64>(operands, output); break;
-            case 80: TensorCoreAttention<Head80>(operands, output); break;
-            default: TensorCoreAttention<Head128>(operands, output); break;
-        }
-
+        if (!TryWarpgroupAttention(operands, output)) TensorCoreAttention(operands, output);
         Return(copies);
         return true;
     }
@@ -69,6 +62,17 @@ public sealed partial class GpuBackend
         80 => TensorCoreKeyGradientKernel<Head80, BiasedScores>.DynamicSharedBytes,
         _ => TensorCoreKeyGradientKernel<Head128, BiasedScores>.DynamicSharedBytes,
     };
+
+    private void TensorCoreAttention(in TensorCoreAttentionOperands operands, DeviceBuffer output)
+    {
+        switch (operands.Shape.HeadSize)
+        {
+            case 32: TensorCoreAttention<Head32>(operands, output); break;
+            case 64: TensorCoreAttention<Head64>(operands, output); break;
+            case 80: TensorCoreAttention<Head80>(operands, output); break;
+            default: TensorCoreAttention<Head128>(operands, output); break;
+        }
+    }
 
     private void TensorCoreAttention<THead>(in TensorCoreAttentionOperands operands, DeviceBuffer output)
         where THead : struct, IHeadSize

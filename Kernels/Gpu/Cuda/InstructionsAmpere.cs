@@ -320,9 +320,17 @@ internal static class InstructionsAmpere
     [IntrinsicImplementation, Ptx("bar.sync @0, @1;")]
     public static void Barrier(int number, int threads) { }
 
+    /// <summary>bar.sync: so many threads (a constant) at a barrier whose number is computed.</summary>
+    [IntrinsicImplementation, Ptx("bar.sync %0, @1;")]
+    public static void Barrier(uint number, int threads) { }
+
     /// <summary>bar.arrive: counts at the barrier without waiting.</summary>
     [IntrinsicImplementation, Ptx("bar.arrive @0, @1;")]
     public static void BarrierArrive(int number, int threads) { }
+
+    /// <summary>bar.arrive: the same at a barrier whose number is computed.</summary>
+    [IntrinsicImplementation, Ptx("bar.arrive %0, @1;")]
+    public static void BarrierArrive(uint number, int threads) { }
 
     /// <summary>bar.warp.sync: what the lanes of a warp have written is seen by all of them.</summary>
     [IntrinsicImplementation, Ptx("bar.warp.sync 0xffffffff;")]

@@ -30,6 +30,10 @@ internal static class InstructionsHopper
     [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {%0..63}, %128, %129, 1, 1, 1, @130, @131;", InPlace = true)]
     public static Accumulator128 Multiply(Accumulator128 c, ulong a, ulong b, int transposeA, int transposeB) => c;
 
+    /// <summary>wgmma.mma_async m64n128k16 bf16: a · b, in fresh accumulators.</summary>
+    [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {%0..63}, %64, %65, 0, 1, 1, @66, @67;")]
+    public static Accumulator128 Multiply128(ulong a, ulong b, int transposeA, int transposeB) => default;
+
     /// <summary>wgmma.mma_async m64n256k16 bf16: c + a · b.</summary>
     [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {%0..127}, %256, %257, 1, 1, 1, @258, @259;", InPlace = true)]
     public static Accumulator256 Multiply(Accumulator256 c, ulong a, ulong b, int transposeA, int transposeB) => c;

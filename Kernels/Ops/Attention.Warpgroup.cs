@@ -1,0 +1,54 @@
+using ILGPU;
+using MiniVlp.Kernels.Gpu;
+using MiniVlp.Kernels.Gpu.Cuda;
+
+namespace MiniVlp.Kernels;
+
+public sealed partial class GpuBackend
+{
+    /// <summary>Whether attention goes by wgmma where the device has it; for tests, and to measure it against mma.sync.</summary>
+    internal bool UsesWarpgroupAttention { get; set; } = true;
+
+    /// <summary>Computes an attention by wgmma, or returns false for mma.sync to do it: biases are its.</summary>
+    private bool TryWarpgroupAttention(in TensorCoreAttentionOperands operands, DeviceBuffer output)
+    {
+        if (!UsesWarpgroupAttention || Level < CudaLevel.Sm90a || operands.Bias.Length > 0) return false;
+        bool hasMask = operands.KeyMask.Length > 0;
+        switch (operands.Shape.HeadSize)
+        {
+            case 64 when hasMask: return TryWarpgroupAttention<Head64, MaskedScores>(operands, output);
+            case 64: return TryWarpgroupAttention<Head64, PlainScores>(operands, output);
+            case 128 when hasMask: return TryWarpgroupAttention<Head128, MaskedScores>(operands, output);
+            case 128: return TryWarpgroupAttention<Head128, PlainScores>(operands, output);
+            default: return false;
+        }
+    }
+
+    private bool TryWarpgroupAttention<THead, TRules>(in TensorCoreAttentionOperands operands, DeviceBuffer output)
+        where THead : struct, IHeadSize
+        where TRules : struct, IScoreRules
+    {
+        if (SharedBytesPerGroup < WarpgroupAttentionKernel<THead, TRules>.DynamicSharedBytes) return false;
+        AttentionShape shape = operands.Shape;
+        AttentionCopies copies = operands.Copies;
+        Launch(
+            new WarpgroupAttentionKernel<THead, TRules>(
+                HeadMap(copies.Query, shape, shape.QueryLength, shape.Heads), HeadMap(copies.Key, shape, shape.KeyLength, shape.KeyValueHeads),
+                HeadMap(copies.Value, shape, shape.KeyLength, shape.KeyValueHeads), operands.KeyMask, Output(output), operands.Statistics, AttentionSizes.From(shape)),
+            GroupCount(shape.QueryLength, WarpgroupAttentionKernel<THead, TRules>.Queries), shape.Heads, shape.Batch);
+        return true;
+    }
+
+    /// <summary>The tensor map of an operand of an attention, by heads.</summary>
+    private ArrayView<float> HeadMap(DeviceBuffer copy, in AttentionShape shape, int rows, int heads)
+    {
+        _tensorMaps ??= new TensorMaps(_accelerator, _recorder);
+        return _tensorMaps.Get(_stream, HeadBoxes.Map(Input(copy), shape.Batch, rows, heads, shape.HeadSize));
+    }
+
+    /// <summary>Heads that make whole boxes of 64 columns.</summary>
+    internal sealed class WarpgroupHeadsAttribute() : CatalogueAttribute(typeof(Head64), typeof(Head128));
+
+    /// <summary>Scores without a bias.</summary>
+    internal sealed class UnbiasedRulesAttribute() : CatalogueAttribute(typeof(PlainScores), typeof(MaskedScores));
+}

@@ -1,0 +1,50 @@
+using MiniVlp.Kernels;
+using MiniVlp.PtxSim.Driver;
+using Xunit;
+
+namespace MiniVlp.PtxSim.Tests.TensorCore;
+
+/// <summary>
+/// Attention by wgmma and TMA, simulated, against sums in double precision: ragged lengths, so that tiles, warpgroups and rings of tiles end in all
+/// places that they can end in.
+/// </summary>
+[Collection(nameof(StandInDriver))]
+public sealed class WarpgroupAttentionTests
+{
+    private const double Tolerance = 5e-3, StatisticsTolerance = 2e-6;
+
+    [Theory]
+    [InlineData(64, 2, 2, 1, 197, 130, false, false)]
+    [InlineData(64, 1, 1, 1, 16, 16, false, false)]
+    [InlineData(64, 1, 1, 1, 128, 1100, false, false)]
+    [InlineData(64, 1, 4, 2, 150, 150, true, false)]
+    [InlineData(64, 1, 2, 2, 300, 67, true, false)]
+    [InlineData(64, 1, 1, 1, 70, 500, true, false)]
+    [InlineData(64, 2, 2, 2, 140, 199, false, true)]
+    [InlineData(64, 2, 2, 1, 261, 261, true, true)]
+    [InlineData(128, 2, 2, 1, 100, 129, false, false)]
+    [InlineData(128, 1, 1, 1, 64, 640, false, false)]
+    [InlineData(128, 1, 2, 1, 200, 200, true, false)]
+    [InlineData(128, 1, 2, 2, 100, 400, true, false)]
+    [InlineData(128, 1, 1, 1, 300, 40, true, false)]
+    [InlineData(128, 2, 2, 1, 70, 300, false, true)]
+    [InlineData(128, 2, 2, 2, 260, 257, true, true)]
+    public void Output_and_statistics_equal_the_reference(
+        int headSize, int batch, int heads, int keyValueHeads, int queries, int keys, bool isCausal, bool hasMask)
+    {
+        AttentionShape shape = new(batch, heads, keyValueHeads, queries, keys, headSize, headSize, 1f / MathF.Sqrt(headSize), isCausal, 0, 0);
+        AttentionReference reference = new(shape, hasMask, hasBias: false);
+        using GpuBackend backend = TensorCoreDevice.Create();
+        DeviceBuffer query = TensorCoreDevice.Upload(backend, reference.Query), key = TensorCoreDevice.Upload(backend, reference.Key), value = TensorCoreDevice.Upload(backend, reference.Value);
+        DeviceBuffer mask = TensorCoreDevice.Upload(backend, reference.KeyMask);
+        DeviceBuffer output = backend.Rent(reference.Query.Length), statistics = backend.Rent(2 * batch * heads * queries);
+        var launches = TensorCoreDevice.Launched(() => backend.Attention(shape, query, key, value, mask, default, output, statistics));
+        TensorCoreDevice.AssertLaunched(launches, "WarpgroupAttentionKernel");
+        Assert.All(launches, launch => Assert.Equal(0, launch.Statistics.BankConflicts));
+        TensorCoreDevice.AssertNear(reference.Output, TensorCoreDevice.Download(backend, output), Tolerance, "output");
+        reference.AssertStatistics(TensorCoreDevice.Download(backend, statistics), StatisticsTolerance);
+        foreach (DeviceBuffer buffer in new[] { query, key, value, mask, output, statistics })
+            if (!buffer.IsNull) backend.Return(buffer);
+        Assert.Equal(0, backend.RentedCount);
+    }
+}
