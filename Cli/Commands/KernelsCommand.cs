@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
@@ -17,6 +18,8 @@ internal sealed class KernelsCommand : ToolCommand
     private readonly Option<string?> _emit = new("--emit-ptx") { Description = "Write the PTX of every kernel into this folder.", HelpName = "DIR" };
     private readonly Option<string?> _report = new("--sass-report") { Description = "Write registers, spills and instruction mix of every kernel into this file (Markdown); needs ptxas.", HelpName = "FILE" };
     private readonly Option<string> _architecture = new("--arch") { Description = "Generation of GPUs to compile for.", HelpName = "sm_80|sm_90a", DefaultValueFactory = _ => "sm_80" };
+    private readonly Option<string?> _cache = new("--cache") { Description = "Compile the kernels into this folder, which a process with MINIVLP_KERNEL_CACHE=DIR then loads them from.", HelpName = "DIR" };
+    private readonly Option<string?> _version = new("--ptx") { Description = "Version of the PTX language, as `minivlp devices` tells it of a card (default: the least that the generation needs).", HelpName = "X.Y" };
     private readonly Option<string?> _filter = new("--filter") { Description = "Only kernels whose name holds this text.", HelpName = "TEXT" };
 
     public KernelsCommand(ToolHost host)
@@ -25,6 +28,8 @@ internal sealed class KernelsCommand : ToolCommand
         _architecture.AcceptOnlyFromAmong("sm_80", "sm_90a");
         Add(_emit);
         Add(_report);
+        Add(_cache);
+        Add(_version);
         Add(_architecture);
         Add(_filter);
     }
@@ -32,15 +37,22 @@ internal sealed class KernelsCommand : ToolCommand
     protected override int Run(ToolContext context)
     {
         PtxTarget target = PtxTarget.Parse(context.Arguments.GetRequiredValue(_architecture));
+        if (context.Arguments.GetValue(_version) is { } version) target = target with { PtxVersion = Parse(version, target) };
         string filter = context.Arguments.GetValue(_filter) ?? string.Empty;
         GpuKernelInfo[] kernels = [.. KernelCatalogue.All.Where(kernel => kernel.Level <= target.Level && kernel.Name.Contains(filter, StringComparison.OrdinalIgnoreCase))];
         if (kernels.Length == 0) throw new ToolException($"--filter {filter}: no kernel for {target.Architecture} has this in its name.");
-        string? folder = context.Arguments.GetValue(_emit), report = context.Arguments.GetValue(_report);
+        string? folder = context.Arguments.GetValue(_emit), report = context.Arguments.GetValue(_report), cache = context.Arguments.GetValue(_cache);
         if (folder is not null) Emit(context, kernels, target, folder);
         if (report is not null) Report(context, kernels, target, report);
-        if (folder is null && report is null) List(context, kernels);
+        if (cache is not null) Fill(context, kernels, target, cache);
+        if (folder is null && report is null && cache is null) List(context, kernels);
         return ExitCode.Success;
     }
+
+    private static Version Parse(string text, PtxTarget target)
+        => Version.TryParse(text, out Version? version) && version >= target.PtxVersion
+            ? version
+            : throw new ToolException($"--ptx {text}: a version of the PTX language from {target.PtxVersion} on is expected for {target.Architecture}.");
 
     private static void List(ToolContext context, IReadOnlyList<GpuKernelInfo> kernels)
     {
@@ -70,21 +82,30 @@ internal sealed class KernelsCommand : ToolCommand
     {
         Directory.CreateDirectory(folder);
         Stopwatch watch = Stopwatch.StartNew();
-        using PtxCompiler compiler = new(target);
-        JsonArray written = [];
         long bytes = 0;
-        ForEach(context, "compiling", kernels, kernel =>
+        ForEach(context, "compiling", kernels, target, (compiler, kernel) =>
         {
             PtxKernel ptx = compiler.Compile(kernel);
-            string path = Path.Combine(folder, kernel.Name + ".ptx");
-            Save(path, ptx.Text);
-            bytes += ptx.Text.Length;
-            JsonObject json = ToJson(kernel);
-            json["file"] = path;
-            written.Add(json);
+            Save(PathOf(kernel), ptx.Text);
+            Interlocked.Add(ref bytes, ptx.Text.Length);
         });
-        if (context.Json) context.WriteJson(new JsonObject { ["arch"] = target.Architecture, ["ptx_version"] = target.PtxVersion.ToString(), ["folder"] = folder, ["seconds"] = watch.Elapsed.TotalSeconds, ["kernels"] = written });
-        else context.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{folder}: {kernels.Count} kernels for {target}, {bytes / 1024:N0} KiB, {watch.Elapsed.TotalSeconds:0.0} s"));
+        if (!context.Json)
+        {
+            context.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{folder}: {kernels.Count} kernels for {target}, {bytes / 1024:N0} KiB, {watch.Elapsed.TotalSeconds:0.0} s"));
+            return;
+        }
+
+        JsonArray written = [];
+        foreach (GpuKernelInfo kernel in kernels)
+        {
+            JsonObject json = ToJson(kernel);
+            json["file"] = PathOf(kernel);
+            written.Add(json);
+        }
+
+        context.WriteJson(new JsonObject { ["arch"] = target.Architecture, ["ptx_version"] = target.PtxVersion.ToString(), ["folder"] = folder, ["seconds"] = watch.Elapsed.TotalSeconds, ["kernels"] = written });
+
+        string PathOf(GpuKernelInfo kernel) => Path.Combine(folder, kernel.Name + ".ptx");
     }
 
     private static void Report(ToolContext context, IReadOnlyList<GpuKernelInfo> kernels, PtxTarget target, string file)
@@ -92,16 +113,15 @@ internal sealed class KernelsCommand : ToolCommand
         (PtxAssembler? assembler, string reason) = PtxAssembler.Find();
         if (assembler is null) throw new ToolException($"--sass-report: {reason}");
         if (!assembler.Reads(target)) throw new ToolException($"--sass-report: ptxas {assembler.Version} is too old for {target}.");
-        using PtxCompiler compiler = new(target);
-        List<(GpuKernelInfo Kernel, AssembledKernel Assembled)> rows = [];
+        ConcurrentDictionary<GpuKernelInfo, AssembledKernel> assembled = new();
         string folder = Directory.CreateTempSubdirectory("minivlp-kernels-").FullName;
         try
         {
-            ForEach(context, "assembling", kernels, kernel =>
+            ForEach(context, "assembling", kernels, target, (compiler, kernel) =>
             {
-                AssembledKernel assembled = assembler.Assemble(compiler.Compile(kernel), target.Architecture, folder, disassemble: true);
-                if (!assembled.Succeeded) throw new ToolException($"--sass-report: ptxas refuses {kernel.Name}: {assembled.Log}");
-                rows.Add((kernel, assembled));
+                AssembledKernel result = assembler.Assemble(compiler.Compile(kernel), target.Architecture, folder, disassemble: true);
+                if (!result.Succeeded) throw new ToolException($"--sass-report: ptxas refuses {kernel.Name}: {result.Log}");
+                assembled[kernel] = result;
             });
         }
         finally
@@ -109,15 +129,36 @@ internal sealed class KernelsCommand : ToolCommand
             Directory.Delete(folder, recursive: true);
         }
 
-        Save(file, KernelTable.Markdown(rows, target.Architecture, assembler.Version));
-        if (!context.Json) context.Output.WriteLine($"{file}: {rows.Count} kernels");
+        Save(file, KernelTable.Markdown([.. kernels.Select(kernel => (kernel, assembled[kernel]))], target.Architecture, assembler.Version));
+        if (!context.Json) context.Output.WriteLine($"{file}: {kernels.Count} kernels");
     }
 
-    private static void ForEach(ToolContext context, string verb, IReadOnlyList<GpuKernelInfo> kernels, Action<GpuKernelInfo> action)
+    private static void Fill(ToolContext context, IReadOnlyList<GpuKernelInfo> kernels, PtxTarget target, string folder)
+    {
+        Stopwatch watch = Stopwatch.StartNew();
+        using KernelCache cache = new(target, folder);
+        Show(context, "compiling", kernels.Count, onKernel => cache.Fill(kernels, onKernel, context.Cancellation));
+        if (kernels.FirstOrDefault(kernel => !File.Exists(cache.PathOf(kernel))) is { } missing) throw new ToolException($"--cache {folder}: {cache.PathOf(missing)} cannot be written.");
+        if (context.Json) context.WriteJson(new JsonObject { ["arch"] = target.Architecture, ["ptx_version"] = target.PtxVersion.ToString(), ["folder"] = folder, ["seconds"] = watch.Elapsed.TotalSeconds, ["kernels"] = kernels.Count });
+        else context.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{folder}: {kernels.Count} kernels for {target}, {watch.Elapsed.TotalSeconds:0.0} s"));
+    }
+
+    private static void ForEach(ToolContext context, string verb, IReadOnlyList<GpuKernelInfo> kernels, PtxTarget target, Action<PtxCompiler, GpuKernelInfo> action)
+        => Show(context, verb, kernels.Count, onKernel => PtxCompiler.ForEach(
+            target, kernels,
+            (compiler, kernel) =>
+            {
+                action(compiler, kernel);
+                onKernel(kernel.Name);
+            },
+            context.Cancellation));
+
+    /// <summary>A bar that grows by one kernel at a time, where somebody looks at it.</summary>
+    private static void Show(ToolContext context, string verb, int count, Action<Action<string>> work)
     {
         if (!context.Console.Profile.Capabilities.Interactive)
         {
-            Each(_ => { });
+            work(_ => { });
             return;
         }
 
@@ -125,23 +166,13 @@ internal sealed class KernelsCommand : ToolCommand
             .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
             .Start(progress =>
             {
-                ProgressTask task = progress.AddTask(verb, maxValue: kernels.Count);
-                Each(kernel =>
+                ProgressTask task = progress.AddTask(verb, maxValue: count);
+                work(name =>
                 {
-                    task.Description = $"{verb} {Markup.Escape(kernel.Name)}";
+                    task.Description = $"{verb} {Markup.Escape(name)}";
                     task.Increment(1);
                 });
             });
-
-        void Each(Action<GpuKernelInfo> report)
-        {
-            foreach (GpuKernelInfo kernel in kernels)
-            {
-                context.Cancellation.ThrowIfCancellationRequested();
-                report(kernel);
-                action(kernel);
-            }
-        }
     }
 
     private static void Save(string path, string text)

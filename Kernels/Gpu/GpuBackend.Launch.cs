@@ -17,23 +17,34 @@ public sealed partial class GpuBackend
     internal CudaLevel Level => _kernels?.Target.Level ?? CudaLevel.Portable;
 
     /// <summary>
-    /// Compiles all kernels of the product for this device and loads them, so that nothing is compiled later. On CUDA the files that this
-    /// leaves behind, ours and the driver's, make the next process start fast as well.
+    /// Compiles all kernels of the product for this device, on all processors, and loads them, so that nothing is compiled later. On CUDA the
+    /// files that this leaves behind, ours and the driver's, make the next process start fast as well.
     /// </summary>
-    /// <param name="onKernel">Is told the name of each kernel before it is compiled, and how many there are.</param>
+    /// <param name="onKernel">Is told the name of each kernel that is compiled, one after the other, and how many there are.</param>
     /// <param name="cancellation">Stops between two kernels.</param>
     /// <returns>Number of kernels.</returns>
     public int PrecompileKernels(Action<string, int>? onKernel = null, CancellationToken cancellation = default)
     {
         GpuKernelInfo[] kernels = [.. KernelCatalogue.All.Where(kernel => kernel.Level <= Level)];
+        Lock oneAtATime = new();
+        bool isKept = _kernels is { IsKept: true };
+        if (isKept) _kernels!.Fill(kernels, Tell, cancellation);
         foreach (GpuKernelInfo kernel in kernels)
         {
-            cancellation.ThrowIfCancellationRequested();
-            onKernel?.Invoke(kernel.Name, kernels.Length);
+            if (!isKept) Tell(kernel.Name);
             LoadKernel(kernel);
         }
 
         return kernels.Length;
+
+        void Tell(string name)
+        {
+            lock (oneAtATime)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                onKernel?.Invoke(name, kernels.Length);
+            }
+        }
     }
 
     /// <summary>A kernel ready to be launched; it is compiled when nobody has asked for it before.</summary>

@@ -33,6 +33,9 @@ internal sealed class KernelCache(PtxTarget target, string? folder) : IDisposabl
     /// <summary>What the PTX is for.</summary>
     public PtxTarget Target => target;
 
+    /// <summary>Whether there is a folder.</summary>
+    public bool IsKept => folder is not null;
+
     /// <summary>The folder of the user's cache, unless the environment names another or turns it off.</summary>
     public static string? DefaultFolder()
     {
@@ -55,6 +58,22 @@ internal sealed class KernelCache(PtxTarget target, string? folder) : IDisposabl
         TryWrite(path, compiled.Text);
         return compiled;
     }
+
+    /// <summary>Compiles the kernels that have no good file, on all processors.</summary>
+    /// <param name="kernels">Kernels for this target.</param>
+    /// <param name="onKernel">Is told the name of each kernel when it is there; by several threads.</param>
+    /// <param name="cancellation">Stops between two kernels.</param>
+    /// <exception cref="NotSupportedException">See <see cref="PtxCompiler.Compile"/>.</exception>
+    public void Fill(IReadOnlyList<GpuKernelInfo> kernels, Action<string>? onKernel, CancellationToken cancellation)
+        => PtxCompiler.ForEach(
+            target, kernels,
+            (compiler, kernel) =>
+            {
+                string path = PathOf(kernel);
+                if (TryRead(path) is null) TryWrite(path, compiler.Compile(kernel).Text);
+                onKernel?.Invoke(kernel.Name);
+            },
+            cancellation);
 
     /// <summary>The file of a kernel.</summary>
     public string PathOf(GpuKernelInfo kernel)

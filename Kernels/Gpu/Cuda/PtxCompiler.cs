@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Runtime.ExceptionServices;
 using ILGPU;
 using ILGPU.Backends.EntryPoints;
 using ILGPU.Backends.PTX;
@@ -47,6 +49,35 @@ internal sealed class PtxCompiler : IDisposable
                 pipeline = null;
                 throw new NotSupportedException($"ILGPU cannot compile {kernel}: {Innermost(exception).Message}", exception);
             }
+        }
+    }
+
+    /// <summary>Does something with every kernel and a compiler for it, on all processors: each has a compiler of its own, as one compiles one kernel at a time.</summary>
+    /// <param name="target">What the PTX is for.</param>
+    /// <param name="kernels">The kernels.</param>
+    /// <param name="body">What is done; it is called by several threads at once.</param>
+    /// <param name="cancellation">Stops between two kernels.</param>
+    /// <exception cref="OperationCanceledException">It was stopped.</exception>
+    public static void ForEach(PtxTarget target, IEnumerable<GpuKernelInfo> kernels, Action<PtxCompiler, GpuKernelInfo> body, CancellationToken cancellation)
+    {
+        ConcurrentBag<PtxCompiler> idle = [];
+        try
+        {
+            ParallelOptions options = new() { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellation };
+            Parallel.ForEach(Partitioner.Create(kernels, EnumerablePartitionerOptions.NoBuffering), options, kernel =>
+            {
+                if (!idle.TryTake(out PtxCompiler? compiler)) compiler = new PtxCompiler(target);
+                body(compiler, kernel);
+                idle.Add(compiler);
+            });
+        }
+        catch (AggregateException exception) when (exception.InnerExceptions.Count > 0)
+        {
+            ExceptionDispatchInfo.Throw(exception.InnerExceptions[0]);
+        }
+        finally
+        {
+            foreach (PtxCompiler compiler in idle) compiler.Dispose();
         }
     }
 
