@@ -51,8 +51,8 @@ public sealed class IndexTensor : IDisposable
     {
         if (values.Length != Shape.Length) throw new ShapeException($"CopyFrom: {values.Length} values for the {Shape.Length} elements of {Shape}.");
         Device.Backend.Upload(values, Buffer);
-        HostRange = ViewOf is null ? RangeOf(values) : null;
-        if (ViewOf is { } source) source.HostRange = null;
+        KnownRange = ViewOf is null ? RangeOf(values) : null;
+        if (ViewOf is { } source) source.KnownRange = null;
     }
 
     /// <summary>0, 1, ..., <paramref name="count"/> - 1.</summary>
@@ -68,14 +68,14 @@ public sealed class IndexTensor : IDisposable
     public IndexTensor Reshape(Shape shape)
     {
         if (shape.Length != Shape.Length) throw new ShapeException($"Reshape: {Shape} has {Shape.Length} elements, {shape} has {shape.Length}.");
-        return new IndexTensor(shape, Device, Buffer) { ViewOf = ViewOf ?? this, HostRange = HostRange };
+        return new IndexTensor(shape, Device, Buffer) { ViewOf = ViewOf ?? this, KnownRange = KnownRange };
     }
 
     /// <summary>
-    /// Smallest and largest element, known without asking the device: null unless the elements came from the host. A kernel that writes
-    /// integers writes to a tensor of its own.
+    /// Bounds of the elements, known without asking the device: what came from the host has been looked at there, and an operation that makes
+    /// indices says what they lie between. Null: unknown. A kernel that writes integers writes to a tensor of its own.
     /// </summary>
-    internal (int Smallest, int Largest)? HostRange { get; private set; }
+    internal (int Smallest, int Largest)? KnownRange { get; set; }
 
     /// <summary>Copies the elements to the host.</summary>
     public int[] ToArray()

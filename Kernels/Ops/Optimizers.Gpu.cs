@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using ILGPU;
 using MiniVlp.Kernels.Gpu;
@@ -70,11 +71,11 @@ public sealed partial class GpuBackend
     private static List<SegmentTable<AdamTensor>> AdamTables(ReadOnlySpan<AdamSegment> segments)
         => SegmentTable.Of(segments, static segment => (AdamTensor.From(segment), segment.Parameters.Length));
 
-    /// <summary>An <see cref="AdamSegment"/> as a kernel takes it.</summary>
+    /// <summary>An <see cref="AdamSegment"/> as a kernel takes it: decay goes into the gradient (Adam) or shrinks the parameter (AdamW).</summary>
     internal readonly record struct AdamTensor(
         ArrayView<float> Parameters, ArrayView<float> Gradient, ArrayView<float> FirstMoment, ArrayView<float> SecondMoment,
         float Beta1, float OneMinusBeta1, float Beta2, float OneMinusBeta2, float Epsilon, float FirstCorrection, float RootCorrection, float LearningRate, float WeightDecay,
-        int IsDecoupled)
+        float CoupledDecay, float Keep, int Quads)
     {
         public static AdamTensor From(in AdamSegment segment)
         {
@@ -82,17 +83,34 @@ public sealed partial class GpuBackend
             return new AdamTensor(
                 Output(segment.Parameters), Input(segment.Gradient), Output(segment.FirstMoment), Output(segment.SecondMoment),
                 step.Beta1, step.OneMinusBeta1, step.Beta2, step.OneMinusBeta2, step.Epsilon, step.FirstCorrection, step.RootCorrection,
-                step.LearningRate, step.WeightDecay, step.IsDecoupled ? 1 : 0);
+                step.LearningRate, step.WeightDecay, step.IsDecoupled ? 0f : step.WeightDecay, step.IsDecoupled ? 1f - (step.LearningRate * step.WeightDecay) : 1f,
+                Float4.CountIn(segment.Parameters.Length, segment.Parameters, segment.Gradient, segment.FirstMoment, segment.SecondMoment));
         }
 
         /// <summary>m and v of one element with a new gradient, stored.</summary>
         /// <returns>m̂ / (√v̂ + ε).</returns>
         public float Advance(int i, float gradient)
         {
-            float m = MathF.FusedMultiplyAdd(Beta1, FirstMoment[i], OneMinusBeta1 * gradient);
-            float v = MathF.FusedMultiplyAdd(Beta2, SecondMoment[i], OneMinusBeta2 * gradient * gradient);
+            float m = FirstMoment[i], v = SecondMoment[i];
+            float direction = Advance(ref m, ref v, gradient);
             FirstMoment[i] = m;
             SecondMoment[i] = v;
+            return direction;
+        }
+
+        /// <summary>The parameter after Adam's or AdamW's step; m and v take up the gradient.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public float Step(float parameter, float gradient, ref float m, ref float v)
+        {
+            float direction = Advance(ref m, ref v, MathF.FusedMultiplyAdd(CoupledDecay, parameter, gradient));
+            return MathF.FusedMultiplyAdd(-LearningRate, direction, Keep * parameter);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private float Advance(ref float m, ref float v, float gradient)
+        {
+            m = MathF.FusedMultiplyAdd(Beta1, m, OneMinusBeta1 * gradient);
+            v = MathF.FusedMultiplyAdd(Beta2, v, OneMinusBeta2 * gradient * gradient);
             return Direction(m, v);
         }
 
@@ -110,14 +128,28 @@ public sealed partial class GpuBackend
         {
             Segment<AdamTensor> segment = Table.OfGroup(Grid.IdxX);
             AdamTensor tensor = segment.Operands;
-            int end = SegmentTable.End(segment.FirstGroup, tensor.Parameters.Length);
-            for (int i = SegmentTable.Start(segment.FirstGroup); i < end; i += GroupSize)
+            int end = SegmentTable.End(segment.FirstGroup, tensor.Parameters.Length), start = SegmentTable.Start(segment.FirstGroup);
+            ArrayView<Float4> parameters = tensor.Parameters.Cast<Float4>(), gradients = tensor.Gradient.Cast<Float4>();
+            ArrayView<Float4> firstMoments = tensor.FirstMoment.Cast<Float4>(), secondMoments = tensor.SecondMoment.Cast<Float4>();
+            int quadsEnd = Math.Min(tensor.Quads, end / Float4.Length), firstQuad = ((start - Group.IdxX) / Float4.Length) + Group.IdxX;
+            for (int i = firstQuad; i < quadsEnd; i += GroupSize)
             {
-                float parameter = tensor.Parameters[i], gradient = tensor.Gradient[i];
-                if (tensor.IsDecoupled == 0) gradient = MathF.FusedMultiplyAdd(tensor.WeightDecay, parameter, gradient);
-                float direction = tensor.Advance(i, gradient);
-                if (tensor.IsDecoupled != 0) parameter *= 1f - (tensor.LearningRate * tensor.WeightDecay);
-                tensor.Parameters[i] = MathF.FusedMultiplyAdd(-tensor.LearningRate, direction, parameter);
+                Float4 p = parameters[i], g = gradients[i], m = firstMoments[i], v = secondMoments[i];
+                p.X = tensor.Step(p.X, g.X, ref m.X, ref v.X);
+                p.Y = tensor.Step(p.Y, g.Y, ref m.Y, ref v.Y);
+                p.Z = tensor.Step(p.Z, g.Z, ref m.Z, ref v.Z);
+                p.W = tensor.Step(p.W, g.W, ref m.W, ref v.W);
+                parameters[i] = p;
+                firstMoments[i] = m;
+                secondMoments[i] = v;
+            }
+
+            for (int i = Math.Max(start, (tensor.Quads * Float4.Length) + Group.IdxX); i < end; i += GroupSize)
+            {
+                float m = tensor.FirstMoment[i], v = tensor.SecondMoment[i];
+                tensor.Parameters[i] = tensor.Step(tensor.Parameters[i], tensor.Gradient[i], ref m, ref v);
+                tensor.FirstMoment[i] = m;
+                tensor.SecondMoment[i] = v;
             }
         }
     }
