@@ -38,6 +38,10 @@ internal static class InstructionsHopper
     [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {%0..127}, %256, %257, 1, 1, 1, @258, @259;", InPlace = true)]
     public static Accumulator256 Multiply(Accumulator256 c, ulong a, ulong b, int transposeA, int transposeB) => c;
 
+    /// <summary>wgmma.mma_async m64n256k8 tf32, both operands with k contiguous: c + a · b; the lower 13 bits of a float32 are cut off.</summary>
+    [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n256k8.f32.tf32.tf32 {%0..127}, %256, %257, 1, 1, 1;", InPlace = true)]
+    public static Accumulator256 MultiplyTensorFloat32(Accumulator256 c, ulong a, ulong b) => c;
+
     /// <summary>wgmma.mma_async m64n32k16 bf16 with a in registers: c + a · b.</summary>
     [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0..15}, {%32..35}, %36, 1, 1, 1, @37;", InPlace = true)]
     public static Accumulator32 Multiply(Accumulator32 c, UInt4 a, ulong b, int transposeB) => c;

@@ -4,7 +4,7 @@ using ILGPU.Runtime;
 
 namespace MiniVlp.Kernels.Gpu.Cuda;
 
-/// <summary>What a tensor map says: bfloat16 matrices, one behind the other, that the TMA unit copies in boxes of 64 columns with the 128-byte swizzle.</summary>
+/// <summary>What a tensor map says: matrices of bfloat16, or of float32 to be rounded to TF32, one behind the other, that the TMA unit copies in boxes of 128 bytes of columns with the 128-byte swizzle.</summary>
 /// <param name="Address">The first element; a multiple of 16.</param>
 /// <param name="Columns">Elements of a row.</param>
 /// <param name="Rows">Rows of a matrix.</param>
@@ -12,7 +12,9 @@ namespace MiniVlp.Kernels.Gpu.Cuda;
 /// <param name="LeadingBytes">From one row to the next; a multiple of 16.</param>
 /// <param name="StrideBytes">From one matrix to the next; a multiple of 16.</param>
 /// <param name="BoxRows">Rows of a box.</param>
-internal readonly record struct TensorMap(nint Address, int Columns, int Rows, int Matrices, long LeadingBytes, long StrideBytes, int BoxRows);
+/// <param name="IsTensorFloat32">Whether elements are float32, which the TMA unit rounds to TF32 as it copies them.</param>
+internal readonly record struct TensorMap(
+    nint Address, int Columns, int Rows, int Matrices, long LeadingBytes, long StrideBytes, int BoxRows, bool IsTensorFloat32 = false);
 
 /// <summary>
 /// Tensor maps in global memory, where kernels can name them by address. A map is encoded by the driver once for each tensor that is met; since
@@ -22,7 +24,7 @@ internal readonly record struct TensorMap(nint Address, int Columns, int Rows, i
 internal sealed unsafe class TensorMaps(Accelerator accelerator, GraphRecorder recorder) : IDisposable
 {
     private const int Capacity = 4096, MapBytes = 128, MapFloats = MapBytes / sizeof(float);
-    private const int BFloat16Type = 9, Swizzle128Bytes = 3, PromoteTo256Bytes = 3;
+    private const int BFloat16Type = 9, TensorFloat32Type = 11, Swizzle128Bytes = 3, PromoteTo256Bytes = 3;
     private readonly List<MemoryBuffer1D<float, Stride1D.Dense>> _memory = [accelerator.Allocate1D<float>(Capacity * MapFloats)];
     private readonly Dictionary<TensorMap, int> _places = [];
     private AcceleratorStream? _aside;
@@ -73,12 +75,12 @@ internal sealed unsafe class TensorMaps(Accelerator accelerator, GraphRecorder r
     {
         const uint Rank = 3;
         ulong* sizes = stackalloc ulong[] { (ulong)map.Columns, (ulong)map.Rows, (ulong)map.Matrices }, strides = stackalloc ulong[] { (ulong)map.LeadingBytes, (ulong)map.StrideBytes };
-        uint* box = stackalloc uint[] { 64, (uint)map.BoxRows, 1 }, elementStrides = stackalloc uint[] { 1, 1, 1 };
+        uint* box = stackalloc uint[] { map.IsTensorFloat32 ? 32u : 64u, (uint)map.BoxRows, 1 }, elementStrides = stackalloc uint[] { 1, 1, 1 };
 
         // The driver wants the map aligned to 64 bytes.
         byte* room = stackalloc byte[MapBytes + 64], aligned = (byte*)(((nint)room + 63) & ~63);
         CudaDriver.ThrowIfFailed(CudaDriver.EncodeTensorMap(
-            aligned, BFloat16Type, Rank, map.Address, sizes, strides, box, elementStrides, interleave: 0, Swizzle128Bytes, PromoteTo256Bytes, fill: 0));
+            aligned, map.IsTensorFloat32 ? TensorFloat32Type : BFloat16Type, Rank, map.Address, sizes, strides, box, elementStrides, interleave: 0, Swizzle128Bytes, PromoteTo256Bytes, fill: 0));
         return MemoryMarshal.Cast<byte, float>(new ReadOnlySpan<byte>(aligned, MapBytes)).ToArray();
     }
 }

@@ -88,7 +88,7 @@ public sealed partial class GpuBackend
         where TPrecision : struct, ITensorCorePrecision
         where TActivation : struct, IUnaryOp
     {
-        bool hasWgmma = Level >= CudaLevel.Sm90a && TPrecision.Bytes == 2 && a.HasOneBatchAxis(args) && b.HasOneBatchAxis(args);
+        bool hasWgmma = Level >= CudaLevel.Sm90a && HasWgmmaLayout<TPrecision>(a, b) && a.HasOneBatchAxis(args) && b.HasOneBatchAxis(args);
         TensorCorePlan plan = FixedTile is { } tile
             ? TensorCorePlan.Of(args, 128 / TPrecision.Bytes, tile.Tile, tile.Parts)
             : TensorCorePlan.For(args, 128 / TPrecision.Bytes, _accelerator.NumMultiprocessors, SharedBytesPerGroup, hasWgmma);
@@ -117,39 +117,45 @@ public sealed partial class GpuBackend
     {
         switch (plan.Tile)
         {
-            case TensorCoreTileSize.Wgmma128x256: LaunchWgmma(args, plan, a, b, epilogue); break;
+            case TensorCoreTileSize.Wgmma128x256: LaunchWgmma<TPrecision, TActivation>(args, plan, a, b, epilogue); break;
             case TensorCoreTileSize.Tile128x256: LaunchTensorCores<Tile128x256, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
             case TensorCoreTileSize.Tile128x128: LaunchTensorCores<Tile128x128, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
             default: LaunchTensorCores<Tile64x64, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
         }
     }
 
-    /// <summary>Picks the layouts for wgmma.</summary>
-    private void LaunchWgmma<TActivation>(
+    /// <summary>TF32 has wgmma where depth is contiguous in both operands.</summary>
+    private static bool HasWgmmaLayout<TPrecision>(in TensorCoreOperand a, in TensorCoreOperand b)
+        where TPrecision : struct, ITensorCorePrecision
+        => TPrecision.Bytes == 2 || !(a.IsStepContiguous || b.IsStepContiguous);
+
+    /// <summary>Picks the operands for wgmma.</summary>
+    private void LaunchWgmma<TPrecision, TActivation>(
         in MatMulArgs args, in TensorCorePlan plan, in TensorCoreOperand a, in TensorCoreOperand b, in TensorCoreEpilogue<TActivation> epilogue)
+        where TPrecision : struct, ITensorCorePrecision
         where TActivation : struct, IUnaryOp
     {
-        if (a.IsStepContiguous && b.IsStepContiguous) LaunchWgmma<StepContiguous, StepContiguous, TActivation>(args, plan, a, b, epilogue);
-        else if (a.IsStepContiguous) LaunchWgmma<StepContiguous, DepthContiguous, TActivation>(args, plan, a, b, epilogue);
-        else if (b.IsStepContiguous) LaunchWgmma<DepthContiguous, StepContiguous, TActivation>(args, plan, a, b, epilogue);
-        else LaunchWgmma<DepthContiguous, DepthContiguous, TActivation>(args, plan, a, b, epilogue);
+        if (TPrecision.Bytes == 4) LaunchWarpgroups<TensorFloat32Operands, TActivation>(args, plan, a, b, epilogue);
+        else if (a.IsStepContiguous && b.IsStepContiguous) LaunchWarpgroups<BFloat16Operands<StepContiguous, StepContiguous>, TActivation>(args, plan, a, b, epilogue);
+        else if (a.IsStepContiguous) LaunchWarpgroups<BFloat16Operands<StepContiguous, DepthContiguous>, TActivation>(args, plan, a, b, epilogue);
+        else if (b.IsStepContiguous) LaunchWarpgroups<BFloat16Operands<DepthContiguous, StepContiguous>, TActivation>(args, plan, a, b, epilogue);
+        else LaunchWarpgroups<BFloat16Operands<DepthContiguous, DepthContiguous>, TActivation>(args, plan, a, b, epilogue);
     }
 
-    private void LaunchWgmma<TA, TB, TActivation>(
+    private void LaunchWarpgroups<TOperands, TActivation>(
         in MatMulArgs args, in TensorCorePlan plan, in TensorCoreOperand a, in TensorCoreOperand b, in TensorCoreEpilogue<TActivation> epilogue)
-        where TA : struct, IOperandLayout
-        where TB : struct, IOperandLayout
+        where TOperands : struct, IWarpgroupOperands
         where TActivation : struct, IUnaryOp
     {
         int products = args.OuterBatch * args.InnerBatch;
         _tensorMaps ??= new TensorMaps(_accelerator, _recorder);
-        TensorMap mapA = a.Map(args.Rows, args.Depth, args, WgmmaMatMulKernel<TA, TB, TActivation>.BoxRowsA);
-        TensorMap mapB = b.Map(args.Columns, args.Depth, args, WgmmaMatMulKernel<TA, TB, TActivation>.BoxRowsB);
-        WgmmaMatMulKernel<TA, TB, TActivation> kernel = new(
+        TensorMap mapA = a.Map(args.Rows, args.Depth, args, WgmmaMatMulKernel<TOperands, TActivation>.BoxRowsA, TOperands.IsTensorFloat32);
+        TensorMap mapB = b.Map(args.Columns, args.Depth, args, WgmmaMatMulKernel<TOperands, TActivation>.BoxRowsB, TOperands.IsTensorFloat32);
+        WgmmaMatMulKernel<TOperands, TActivation> kernel = new(
             _tensorMaps.Get(_stream, mapA), _tensorMaps.Get(_stream, mapB), mapA.Matrices == 1 ? 1 : 0, mapB.Matrices == 1 ? 1 : 0, products,
             args.Depth, plan.PartDepth, plan.Parts, epilogue);
-        long blocks = (long)GroupCount(args.Rows, WgmmaMatMulKernel<TA, TB, TActivation>.BlockRows)
-            * GroupCount(args.Columns, WgmmaMatMulKernel<TA, TB, TActivation>.BlockColumns) * products * plan.Parts;
+        long blocks = (long)GroupCount(args.Rows, WgmmaMatMulKernel<TOperands, TActivation>.BlockRows)
+            * GroupCount(args.Columns, WgmmaMatMulKernel<TOperands, TActivation>.BlockColumns) * products * plan.Parts;
         Launch(kernel, (int)Math.Min(_accelerator.NumMultiprocessors, blocks));
     }
 

@@ -116,7 +116,7 @@ public static unsafe partial class StandInDriver
                 if (i > 0) strideList[i - 1] = (long)strides[i - 1];
             }
 
-            new SimulatedTensorMap(address, SimulatedTensorMap.ElementBytesOf(type), sizeList, strideList, boxList, swizzle).Encode().CopyTo(new Span<byte>(map, SimulatedTensorMap.EncodedBytes));
+            new SimulatedTensorMap(address, SimulatedTensorMap.ElementBytesOf(type), sizeList, strideList, boxList, swizzle, type == SimulatedTensorMap.TensorFloat32Type).Encode().CopyTo(new Span<byte>(map, SimulatedTensorMap.EncodedBytes));
             return Success;
         }
         catch (SimulationException exception)

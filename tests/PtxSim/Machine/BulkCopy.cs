@@ -1,3 +1,5 @@
+using MiniVlp.PtxSim.Instructions;
+
 namespace MiniVlp.PtxSim.Machine;
 
 /// <summary>
@@ -63,6 +65,14 @@ internal sealed unsafe class BulkCopy(SimulatedTensorMap map, int[] start, uint 
             }
         }
 
+        if (map.RoundsToTf32) RoundToTf32(group);
         barrier.Complete(agent, clock, map.BoxBytes);
+    }
+
+    /// <summary>Ten bits of mantissa stay; every word has the same rounding, wherever the swizzle put it.</summary>
+    private void RoundToTf32(ThreadGroup group)
+    {
+        foreach (ref uint word in new Span<uint>(group.Shared.At((long)destination - SharedMemory.Base), map.BoxBytes / 4))
+            if (float.IsFinite(NarrowMath.Float(word))) word = (word + 0x1000) & 0xffffe000;
     }
 }

@@ -5,10 +5,13 @@ namespace MiniVlp.PtxSim.Machine;
 
 /// <summary>
 /// What TMA knows of a tensor, in the simulator's own 128 bytes: NVIDIA's format is not public, and the driver makes it in both worlds.
-/// Axis 0 is the contiguous one.
+/// Axis 0 is the contiguous one. NVIDIA does not say how TMA rounds to TF32: here to nearest, ties away from zero.
 /// </summary>
-public sealed record SimulatedTensorMap(ulong Address, int ElementBytes, long[] Sizes, long[] Strides, int[] Box, int Swizzle)
+public sealed record SimulatedTensorMap(ulong Address, int ElementBytes, long[] Sizes, long[] Strides, int[] Box, int Swizzle, bool RoundsToTf32 = false)
 {
+    /// <summary>CUtensorMapDataType of float32 that is rounded to TF32 on its way.</summary>
+    public const int TensorFloat32Type = 11;
+
     /// <summary>Bytes of an encoded map.</summary>
     public const int EncodedBytes = 128;
 
@@ -43,6 +46,7 @@ public sealed record SimulatedTensorMap(ulong Address, int ElementBytes, long[] 
         bytes[4] = (byte)ElementBytes;
         bytes[5] = (byte)Sizes.Length;
         bytes[6] = (byte)Swizzle;
+        bytes[7] = (byte)(RoundsToTf32 ? 1 : 0);
         MemoryMarshal.Write(bytes.AsSpan(8), Address);
         Sizes.CopyTo(MemoryMarshal.Cast<byte, long>(bytes.AsSpan(16, 40)));
         Strides.CopyTo(MemoryMarshal.Cast<byte, long>(bytes.AsSpan(56, 32)));
@@ -58,7 +62,7 @@ public sealed record SimulatedTensorMap(ulong Address, int ElementBytes, long[] 
         long[] sizes = MemoryMarshal.Cast<byte, long>(bytes.Slice(16, 40))[..rank].ToArray();
         long[] strides = MemoryMarshal.Cast<byte, long>(bytes.Slice(56, 32))[..(rank - 1)].ToArray();
         int[] box = [.. MemoryMarshal.Cast<byte, short>(bytes.Slice(88, 10))[..rank].ToArray().Select(size => (int)size)];
-        return new SimulatedTensorMap(MemoryMarshal.Read<ulong>(bytes[8..]), bytes[4], sizes, strides, box, bytes[6]);
+        return new SimulatedTensorMap(MemoryMarshal.Read<ulong>(bytes[8..]), bytes[4], sizes, strides, box, bytes[6], bytes[7] != 0);
     }
 
     /// <summary>Where a byte of an unswizzled tile lies: 16-byte chunks of a row of 128 bytes change places by the row within eight.</summary>

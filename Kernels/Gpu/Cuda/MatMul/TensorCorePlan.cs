@@ -15,14 +15,14 @@ internal readonly record struct TensorCoreOperand(ArrayView<float> View, long Le
         => args.OuterBatch == 1 || args.InnerBatch == 1 || OuterStrideBytes == args.InnerBatch * InnerStrideBytes;
 
     /// <summary>The tensor map of it: so many rows of A, or columns of B, and so deep.</summary>
-    public TensorMap Map(int lines, int depth, in MatMulArgs args, int boxRows)
+    public TensorMap Map(int lines, int depth, in MatMulArgs args, int boxRows, bool isTensorFloat32)
     {
         int columns = IsStepContiguous ? lines : depth, rows = IsStepContiguous ? depth : lines;
         long stride = args.InnerBatch == 1 ? OuterStrideBytes : InnerStrideBytes;
         int matrices = args.OuterBatch * args.InnerBatch;
         return stride == 0 || matrices == 1
-            ? new TensorMap(Address, columns, rows, 1, LeadingBytes, LeadingBytes * rows, boxRows)
-            : new TensorMap(Address, columns, rows, matrices, LeadingBytes, stride, boxRows);
+            ? new TensorMap(Address, columns, rows, 1, LeadingBytes, LeadingBytes * rows, boxRows, isTensorFloat32)
+            : new TensorMap(Address, columns, rows, matrices, LeadingBytes, stride, boxRows, isTensorFloat32);
     }
 
     private nint Address => AddressOf(View);
@@ -35,7 +35,7 @@ internal readonly record struct TensorCoreOperand(ArrayView<float> View, long Le
 /// <summary>The tiles there are, the largest first.</summary>
 internal enum TensorCoreTileSize
 {
-    /// <summary>128 x 256 of <see cref="WgmmaMatMulKernel{TA,TB,TActivation}"/>.</summary>
+    /// <summary>128 x 256 of <see cref="WgmmaMatMulKernel{TOperands,TActivation}"/>.</summary>
     Wgmma128x256,
 
     /// <summary><see cref="Cuda.Tile128x256"/>.</summary>

@@ -31,7 +31,7 @@ internal readonly struct BFloat16Precision : ITensorCorePrecision
     public static uint Round(uint word) => word;
 }
 
-/// <summary>TF32: float32 in memory, 11 bits of mantissa in the product. The hardware would cut the rest off; it is rounded before.</summary>
+/// <summary>TF32: float32 in memory, 11 bits of mantissa in the product. The hardware would cut the rest off; it is rounded before, here for mma.sync and by the TMA unit for wgmma.</summary>
 internal readonly struct TensorFloat32Precision : ITensorCorePrecision
 {
     public static int Bytes => 4;

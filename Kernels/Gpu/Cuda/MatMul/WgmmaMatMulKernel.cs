@@ -6,8 +6,8 @@ using static MiniVlp.Kernels.Gpu.Cuda.InstructionsHopper;
 namespace MiniVlp.Kernels.Gpu.Cuda;
 
 /// <summary>
-/// C = epilogue(op(A) · op(B)) in bfloat16 by wgmma, for sm_90a. A group of three warpgroups stays on its multiprocessor and takes one block of
-/// 128 x 256 after the other. Warpgroup 0 gives its registers away and one thread of it asks the TMA unit for steps of 64 elements of depth, four
+/// C = epilogue(op(A) · op(B)) in bfloat16 or TF32 by wgmma, for sm_90a. A group of three warpgroups stays on its multiprocessor and takes one block of
+/// 128 x 256 after the other. Warpgroup 0 gives its registers away and one thread of it asks the TMA unit for steps of 128 bytes of depth, four
 /// of which have room; warpgroups 1 and 2 multiply 64 rows each, straight from shared memory, and hand a step back when the next one is under
 /// way. While they finish a block, the copies for the next one arrive.
 /// </summary>
@@ -15,30 +15,32 @@ namespace MiniVlp.Kernels.Gpu.Cuda;
 /// Full and empty are one barrier for each stage: full[s] counts the producer and the bytes that arrive, empty[s] the eight consuming warps.
 /// Beyond the matrices TMA writes zeros, so that depth needs no special care; rows and columns beyond C are not stored.
 /// </remarks>
-/// <param name="MapA">Tensor map of A: (columns as stored, rows as stored, products), boxes of 64 x 128, or 64 x 64 where steps are contiguous.</param>
-/// <param name="MapB">Tensor map of B: boxes of 64 x 256, or 64 x 64.</param>
+/// <param name="MapA">Tensor map of A: (columns as stored, rows as stored, products), boxes of 128 bytes x 128 rows, or x 64 where steps are contiguous.</param>
+/// <param name="MapB">Tensor map of B: boxes of 128 bytes x 256 rows, or x 64.</param>
 /// <param name="SharesA">1: one A for all products.</param>
 /// <param name="SharesB">1: one B for all products.</param>
 /// <param name="Products">Number of products.</param>
 /// <param name="Depth">Elements that are summed over.</param>
-/// <param name="PartDepth">Depth of one part, where the sum is cut into parts; a multiple of 64.</param>
+/// <param name="PartDepth">Depth of one part, where the sum is cut into parts; a multiple of a step.</param>
 /// <param name="Parts">Number of parts; each is a matrix C of its own.</param>
 /// <param name="Epilogue">What happens to the sums.</param>
-internal readonly record struct WgmmaMatMulKernel<TA, TB, [EpilogueActivations] TActivation>(
+internal readonly record struct WgmmaMatMulKernel<TOperands, [EpilogueActivations] TActivation>(
     ArrayView<float> MapA, ArrayView<float> MapB, int SharesA, int SharesB, int Products, int Depth, int PartDepth, int Parts,
     TensorCoreEpilogue<TActivation> Epilogue) : IGpuKernel
-    where TA : struct, IOperandLayout
-    where TB : struct, IOperandLayout
+    where TOperands : struct, IWarpgroupOperands
     where TActivation : struct, IUnaryOp
 {
     /// <summary>Rows of the box of A, as stored.</summary>
-    public static int BoxRowsA => TA.IsStepContiguous ? Step : BlockRows;
+    public static int BoxRowsA => TOperands.IsStepContiguousA ? Step : BlockRows;
 
     /// <summary>Rows of the box of B, as stored.</summary>
-    public static int BoxRowsB => TB.IsStepContiguous ? Step : BlockColumns;
+    public static int BoxRowsB => TOperands.IsStepContiguousB ? Step : BlockColumns;
 
-    /// <summary>Rows and columns of a block, elements of a step, and steps that have room.</summary>
-    public const int BlockRows = 128, BlockColumns = 256, Step = 64, Stages = 4;
+    /// <summary>Elements of a step: 128 bytes.</summary>
+    public static int Step => TOperands.IsTensorFloat32 ? 32 : 64;
+
+    /// <summary>Rows and columns of a block, and steps that have room.</summary>
+    public const int BlockRows = 128, BlockColumns = 256, Stages = 4;
 
     private const int BlocksTogether = 8, RightBytes = BlockRows * 128, StageBytes = (BlockRows + BlockColumns) * 128, BoxBytes = 64 * 128;
 
@@ -102,7 +104,7 @@ internal readonly record struct WgmmaMatMulKernel<TA, TB, [EpilogueActivations] 
                 uint to = shared + (stage * StageBytes), barrier = full + (8 * stage);
                 BarrierWait(empty + (8 * stage), phase);
                 BarrierArriveExpect(barrier, StageBytes);
-                if (TA.IsStepContiguous)
+                if (TOperands.IsStepContiguousA)
                 {
                     LoadTile(to, mapA, place.Row, k, productA, barrier);
                     LoadTile(to + BoxBytes, mapA, place.Row + 64, k, productA, barrier);
@@ -113,7 +115,7 @@ internal readonly record struct WgmmaMatMulKernel<TA, TB, [EpilogueActivations] 
                 }
 
                 to += RightBytes;
-                if (TB.IsStepContiguous)
+                if (TOperands.IsStepContiguousB)
                 {
                     LoadTile(to, mapB, place.Column, k, productB, barrier);
                     LoadTile(to + BoxBytes, mapB, place.Column + 64, k, productB, barrier);
@@ -141,10 +143,10 @@ internal readonly record struct WgmmaMatMulKernel<TA, TB, [EpilogueActivations] 
     {
         uint lane = thread & 31, warp = thread >> 5, half = warp >> 2, stage = 0, phase = 0;
 
-        // With depth contiguous, instructions of 16 steps are 32 bytes apart and rows of 128 bytes make one atom of 8 after the other. With steps
+        // With depth contiguous, instructions are 32 bytes apart and rows of 128 bytes make one atom of 8 after the other. With steps
         // contiguous, they are 16 rows apart, and 64 rows or columns make one box.
         ulong a = Descriptor(shared + (half * BoxBytes), BoxBytes, 1024), b = Descriptor(shared + RightBytes, BoxBytes, 1024);
-        ulong nextA = TA.IsStepContiguous ? 2048ul >> 4 : 32ul >> 4, nextB = TB.IsStepContiguous ? 2048ul >> 4 : 32ul >> 4;
+        ulong nextA = TOperands.IsStepContiguousA ? 2048ul >> 4 : 32ul >> 4, nextB = TOperands.IsStepContiguousB ? 2048ul >> 4 : 32ul >> 4;
         uint staged = shared + (Stages * StageBytes) + (warp * StagingBytes);
         for (int index = Grid.IdxX; index < Blocks; index += Grid.DimX)
         {
@@ -155,10 +157,10 @@ internal readonly record struct WgmmaMatMulKernel<TA, TB, [EpilogueActivations] 
                 BarrierWait(full + (8 * stage), phase);
                 ulong at = stage * (ulong)(StageBytes >> 4);
                 Fence();
-                sums = Multiply(sums, a + at, b + at, TA.IsStepContiguous ? 1 : 0, TB.IsStepContiguous ? 1 : 0);
-                sums = Multiply(sums, a + at + nextA, b + at + nextB, TA.IsStepContiguous ? 1 : 0, TB.IsStepContiguous ? 1 : 0);
-                sums = Multiply(sums, a + at + (2 * nextA), b + at + (2 * nextB), TA.IsStepContiguous ? 1 : 0, TB.IsStepContiguous ? 1 : 0);
-                sums = Multiply(sums, a + at + (3 * nextA), b + at + (3 * nextB), TA.IsStepContiguous ? 1 : 0, TB.IsStepContiguous ? 1 : 0);
+                sums = TOperands.Multiply(sums, a + at, b + at);
+                sums = TOperands.Multiply(sums, a + at + nextA, b + at + nextB);
+                sums = TOperands.Multiply(sums, a + at + (2 * nextA), b + at + (2 * nextB));
+                sums = TOperands.Multiply(sums, a + at + (3 * nextA), b + at + (3 * nextB));
                 Commit();
 
                 // One group stays under way; the one before it is done, and its room is free.
