@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
 using ILGPU;
@@ -57,12 +58,25 @@ public sealed partial class GpuBackend
         return (KernelLauncher)load.Invoke(this, BindingFlags.DoNotWrapExceptions, null, null, null)!;
     }
 
+    /// <summary>Takes the time of every launch, which then waits for the device; null: nothing is timed.</summary>
+    internal KernelTimes? Times { get; set; }
+
     /// <summary>Launches a kernel with so many groups along x, y and z; nothing where there are none.</summary>
     internal void Launch<TKernel>(in TKernel kernel, int groupsX, int groupsY = 1, int groupsZ = 1)
         where TKernel : struct, IGpuKernel
     {
         if (groupsX == 0 || groupsY == 0 || groupsZ == 0) return;
+        if (Times is null)
+        {
+            Launcher<TKernel>().Launch(_stream, kernel, new Index3D(groupsX, groupsY, groupsZ));
+            return;
+        }
+
+        Synchronize();
+        long start = Stopwatch.GetTimestamp();
         Launcher<TKernel>().Launch(_stream, kernel, new Index3D(groupsX, groupsY, groupsZ));
+        Synchronize();
+        Times.Add(GpuKernelInfo.Of<TKernel>().Name, start);
     }
 
     /// <summary>Launches an element-wise kernel whose threads step over the elements by the size of the grid.</summary>

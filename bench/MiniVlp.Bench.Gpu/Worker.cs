@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using MiniVlp.Bench.Workloads;
 using MiniVlp.Kernels;
+using MiniVlp.Kernels.Gpu;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Bench.Gpu;
@@ -56,6 +57,22 @@ internal sealed class Worker(Device device) : IDisposable
             // Whatever a kernel or a driver throws is a result here.
             return Error($"{exception.GetType().Name}: {exception.Message}", exception is OutOfMemoryException);
         }
+    }
+
+    /// <summary>The time of each kernel in one run of a workload.</summary>
+    /// <exception cref="JsonException">The workload is none.</exception>
+    public static string Profile(Device device, string workload)
+    {
+        WorkloadSpec spec = JsonSerializer.Deserialize<WorkloadSpec>(workload, Json) ?? throw new JsonException("There is no workload to profile.");
+        GpuBackend gpu = (GpuBackend)device.Backend;
+        PrecisionChoice.Use(device, spec.Precision);
+        using PreparedWorkload prepared = GpuWorkloads.Prepare(spec, device);
+        for (int i = 0; i < WarmUpRuns; i++) prepared.Run();
+        KernelTimes times = new();
+        gpu.Times = times;
+        prepared.Run();
+        gpu.Times = null;
+        return times.ToString();
     }
 
     /// <summary>Gives the operands back.</summary>
