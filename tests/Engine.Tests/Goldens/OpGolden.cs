@@ -12,7 +12,7 @@ namespace MiniVlp.Engine.Tests.Goldens;
 /// </summary>
 internal sealed class OpGolden
 {
-    private static readonly string Folder = Path.Combine(RepositoryRoot(), "tests", "Engine.Tests", "Goldens", "ops");
+    private static readonly string Folder = FindFolder();
     private static readonly byte[] File = System.IO.File.ReadAllBytes(Path.Combine(Folder, "ops.safetensors"));
     private static readonly int HeaderLength = (int)BitConverter.ToInt64(File, 0);
     private static readonly JsonElement Header = JsonDocument.Parse(File.AsMemory(8, HeaderLength)).RootElement;
@@ -178,10 +178,12 @@ internal sealed class OpGolden
         return (shape, tensor.GetProperty("dtype").GetString()!, File[start..end]);
     }
 
-    private static string RepositoryRoot()
+    /// <summary>tests/Engine.Tests/Goldens/ops in the repository, or wherever the tests were published together with it.</summary>
+    private static string FindFolder()
     {
-        string? folder = AppContext.BaseDirectory;
-        while (folder is not null && !System.IO.File.Exists(Path.Combine(folder, "MiniVlp.sln"))) folder = Path.GetDirectoryName(folder);
-        return folder ?? throw new DirectoryNotFoundException($"No MiniVlp.sln above {AppContext.BaseDirectory}.");
+        string path = Path.Combine("tests", "Engine.Tests", "Goldens", "ops");
+        for (string? folder = AppContext.BaseDirectory; folder is not null; folder = Path.GetDirectoryName(folder))
+            if (Directory.Exists(Path.Combine(folder, path))) return Path.Combine(folder, path);
+        throw new DirectoryNotFoundException($"No {path} above {AppContext.BaseDirectory}.");
     }
 }
