@@ -17,13 +17,15 @@ internal interface IReduction<T>
 internal readonly record struct SumPair(float First, float Second);
 
 /// <summary>SumReduction.</summary>
-internal readonly struct SumReduction : IReduction<float>, IReduction<double>, IReduction<SumPair>
+internal readonly struct SumReduction : IReduction<float>, IReduction<double>, IReduction<SumPair>, IReduction<Float4>
 {
     public static float Combine(float first, float second) => first + second;
 
     public static double Combine(double first, double second) => first + second;
 
     public static SumPair Combine(SumPair first, SumPair second) => new(first.First + second.First, first.Second + second.Second);
+
+    public static Float4 Combine(Float4 first, Float4 second) => first + second;
 }
 
 /// <summary>The larger of the two.</summary>

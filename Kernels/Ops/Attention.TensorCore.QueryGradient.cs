@@ -9,35 +9,6 @@ namespace MiniVlp.Kernels;
 public sealed partial class GpuBackend
 {
     /// <summary>
-    /// Two numbers for each query, so that the gradient kernels take one subtraction each: what p_ij = 2^(score · log₂e - shift) subtracts
-    /// (with a bias only -log₂ of the inverse sum; +∞ for a query that sees no key, which makes p zero), and doutput · output. A warp takes a row.
-    /// </summary>
-    internal readonly record struct TensorCoreShiftKernel(
-        ArrayView<float> Output, ArrayView<float> OutputGradient, ArrayView<float> Statistics, ArrayView<float> Shifts,
-        int QueryLength, int Heads, int HeadSize, int HasBias) : IGpuKernel
-    {
-        public static int GroupSize => 256;
-
-        public static CudaLevel Level => CudaLevel.Sm80;
-
-        public void Execute()
-        {
-            long rows = Shifts.Length / 2, row = ((long)Grid.IdxX * (GroupSize / 32)) + (Group.IdxX >> 5);
-            int lane = Group.IdxX & 31;
-            if (row >= rows) return;
-            long query = row % QueryLength, head = row / QueryLength % Heads, batch = row / QueryLength / Heads;
-            long first = ((((batch * QueryLength) + query) * Heads) + head) * HeadSize;
-            float dot = 0f;
-            for (int i = lane; i < HeadSize; i += 32) dot += Output[first + i] * OutputGradient[first + i];
-            dot = WarpSum(dot);
-            if (lane != 0) return;
-            float inverse = Statistics[rows + row];
-            Shifts[row] = (HasBias != 0 ? 0f : Statistics[row] * Log2OfE) - Log2Approximate(inverse);
-            Shifts[rows + row] = dot;
-        }
-    }
-
-    /// <summary>
     /// dquery of 64 queries, which a group owns: a warp keeps 16 of them, their output's gradient and dquery in registers while keys and values
     /// pass through shared memory.
     /// </summary>

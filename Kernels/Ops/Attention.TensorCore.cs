@@ -1,4 +1,5 @@
 using ILGPU;
+using MiniVlp.Kernels.Gpu;
 using MiniVlp.Kernels.Gpu.Cuda;
 
 namespace MiniVlp.Kernels;
@@ -30,8 +31,9 @@ public sealed partial class GpuBackend
         DeviceBuffer shifts = Rent(checked(2 * rows));
         Launch(
             new TensorCoreShiftKernel(
-                Input(output), Input(outputGradient), Input(statistics), Output(shifts), shape.QueryLength, shape.Heads, shape.HeadSize, bias.IsNull ? 0 : 1),
-            GroupCount(rows, TensorCoreShiftKernel.GroupSize / 32));
+                Input(output), Input(outputGradient), Input(statistics), Output(shifts), shape.QueryLength, shape.Heads, shape.HeadSize,
+                Float4.IsAligned(output) && Float4.IsAligned(outputGradient) ? 1 : 0, bias.IsNull ? 0 : 1),
+            GroupCount(rows, TensorCoreShiftKernel.Rows));
         AttentionCopies copies = Copy(shape, query, key, value, outputGradient);
         TensorCoreAttentionOperands operands = new(shape, copies, IntInput(keyMask), Input(bias), Input(statistics));
         switch (shape.HeadSize)

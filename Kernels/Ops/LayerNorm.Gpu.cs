@@ -9,6 +9,12 @@ public sealed partial class GpuBackend
     /// <summary>Columns of one group where rows are summed: neighbours in memory, so that a warp reads one line.</summary>
     private const int SummedColumns = 32;
 
+    /// <summary>Columns of the blocks' sums that a group adds up: few, as there are more blocks than columns are long.</summary>
+    private const int SumOfSumsColumns = 8;
+
+    /// <summary>Groups of <see cref="NormGradientsKernel{TCentering}"/>: what a large device runs at once; not its own number, so that sums are the same everywhere.</summary>
+    private const int NormGradientGroups = 264;
+
     /// <inheritdoc/>
     public void LayerNorm(DeviceBuffer x, DeviceBuffer weight, DeviceBuffer bias, float epsilon, int width, DeviceBuffer y, DeviceBuffer statistics)
         => Normalize<Centered>(x, weight, bias, epsilon, width, y, statistics);
@@ -51,17 +57,37 @@ public sealed partial class GpuBackend
         where TCentering : struct, ICentering
     {
         int rows = statistics.Length / 2;
+        bool isForSums = dweight.IsNeeded || dbias.IsNeeded;
+        if (dx.IsNeeded && isForSums && RowSlice.Lanes(rows, width).Count * RowSlice.Length >= width && RowSlice.IsAligned(width, x, weight, dy, dx.Buffer))
+        {
+            NormalizeBackwardAtOnce<TCentering>(x, weight, statistics, dy, width, dx, dweight, dbias);
+            return;
+        }
+
         if (dx.IsNeeded)
         {
             if (RowSlice.IsAligned(width, x, weight, dy, dx.Buffer)) NormalizeBackward<TCentering, AlignedRows>(x, weight, statistics, dy, width, dx);
             else NormalizeBackward<TCentering, RaggedRows>(x, weight, statistics, dy, width, dx);
         }
 
-        if (!dweight.IsNeeded && !dbias.IsNeeded) return;
-        int blocks = Math.Clamp(GroupCount(rows, 64), 1, 64), columnGroups = GroupCount(width, SummedColumns);
+        if (!isForSums) return;
+        int blocks = Math.Clamp(GroupCount(rows, 64), 1, 64);
         DeviceBuffer sums = Rent(2 * blocks * width);
-        Launch(new NormSumsKernel(Input(x), Input(statistics), Input(dy), Output(sums), rows, width), columnGroups, blocks);
-        Launch(new NormSumOfSumsKernel(Input(sums), Target(dweight), Target(dbias), blocks, width), columnGroups);
+        Launch(new NormSumsKernel(Input(x), Input(statistics), Input(dy), Output(sums), rows, width), GroupCount(width, SummedColumns), blocks);
+        Launch(new NormSumOfSumsKernel(Input(sums), Target(dweight), Target(dbias), blocks, width), GroupCount(width, SumOfSumsColumns));
+        Return(sums);
+    }
+
+    private void NormalizeBackwardAtOnce<TCentering>(
+        DeviceBuffer x, DeviceBuffer weight, DeviceBuffer statistics, DeviceBuffer dy, int width,
+        GradientTarget dx, GradientTarget dweight, GradientTarget dbias)
+        where TCentering : struct, ICentering
+    {
+        RowLanes lanes = RowSlice.Lanes(statistics.Length / 2, width);
+        int groups = Math.Clamp(lanes.Groups, 1, NormGradientGroups);
+        DeviceBuffer sums = Rent(2 * groups * width);
+        Launch(new NormGradientsKernel<TCentering>(Input(x), Input(weight), Input(statistics), Input(dy), Target(dx), Output(sums), lanes, width), groups);
+        Launch(new NormSumOfSumsKernel(Input(sums), Target(dweight), Target(dbias), groups, width), GroupCount(width, SumOfSumsColumns));
         Return(sums);
     }
 
@@ -200,6 +226,53 @@ public sealed partial class GpuBackend
         }
     }
 
+    /// <summary>
+    /// dx, and each group's Σ dy · x̂ and Σ dy over its rows, so that x and dy are read once: a thread adds up in registers what it has of every
+    /// row. For rows that the threads of a row hold at once. Group g leaves its sums in row g of two tables [groups, width].
+    /// </summary>
+    internal readonly record struct NormGradientsKernel<TCentering>(
+        ArrayView<float> X, ArrayView<float> Weight, ArrayView<float> Statistics, ArrayView<float> DY, GpuTarget DX, ArrayView<float> Sums, RowLanes Lanes, int Width) : IGpuKernel
+        where TCentering : struct, ICentering
+    {
+        public static int GroupSize => RowLanes.GroupSize;
+
+        public static bool IsHot => true;
+
+        public void Execute()
+        {
+            ArrayView<SumPair> shared = SharedMemory.Allocate<SumPair>(RowLanes.GroupSize);
+            ArrayView<Float4> sharedColumns = SharedMemory.Allocate<Float4>(RowLanes.GroupSize);
+            RowSlice weightSums = default, biasSums = default;
+            int row = Lanes.Row, step = Grid.DimX * (RowLanes.GroupSize >> Lanes.Shift);
+            for (int first = 0; first < Lanes.Rows; first += step, row += step)
+            {
+                RowPart part = new(Lanes.Lane, Lanes.Count, 0, row < Lanes.Rows ? Width : 0);
+                long start = (long)row * Width;
+                float mean = part.Exists ? Statistics[2L * row] : 0f, scale = part.Exists ? Statistics[(2L * row) + 1] : 0f;
+                RowSlice x = (RowSlice.Load<AlignedRows>(X, start, part) - mean) * scale, g = RowSlice.Load<AlignedRows>(DY, start, part);
+                weightSums += g * x;
+                biasSums += g;
+                if (Weight.Length > 0) g *= RowSlice.Load<AlignedRows>(Weight, 0, part);
+                SumPair sums = GroupReduction.Sum(shared, new SumPair(g.Sum(), g.Dot(x)), Lanes.Count);
+                float meanOfG = TCentering.IsCentered ? sums.First / Width : 0f, meanOfProjection = sums.Second / Width;
+                ((g - meanOfG - (x * meanOfProjection)) * scale).Put<AlignedRows>(DX, start, part);
+            }
+
+            weightSums = SumOfGroup(sharedColumns, weightSums);
+            biasSums = SumOfGroup(sharedColumns, biasSums);
+            RowPart columns = new(Lanes.Lane, Lanes.Count, 0, Group.IdxX < Lanes.Count ? Width : 0);
+            weightSums.Store<AlignedRows>(Sums, (long)Grid.IdxX * Width, columns);
+            biasSums.Store<AlignedRows>(Sums, (long)(Grid.DimX + Grid.IdxX) * Width, columns);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private RowSlice SumOfGroup(ArrayView<Float4> shared, RowSlice sums)
+            => new(SumOfGroup(shared, sums.A), SumOfGroup(shared, sums.B), SumOfGroup(shared, sums.C), SumOfGroup(shared, sums.D));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private Float4 SumOfGroup(ArrayView<Float4> shared, Float4 sums) => GroupReduction.ReduceColumns<Float4, SumReduction>(shared, sums, Lanes.Count);
+    }
+
     /// <summary>Σ dy · x̂ and Σ dy over one block of rows and some columns; block b leaves them in row b of two tables [blocks, width].</summary>
     internal readonly record struct NormSumsKernel(
         ArrayView<float> X, ArrayView<float> Statistics, ArrayView<float> DY, ArrayView<float> Sums, int Rows, int Width) : IGpuKernel
@@ -238,19 +311,19 @@ public sealed partial class GpuBackend
         public void Execute()
         {
             ArrayView<SumPair> shared = SharedMemory.Allocate<SumPair>(GroupSize);
-            int column = (Grid.IdxX * SummedColumns) + (Group.IdxX % SummedColumns);
+            int column = (Grid.IdxX * SumOfSumsColumns) + (Group.IdxX % SumOfSumsColumns);
             float weight = 0f, bias = 0f;
             if (column < Width)
             {
-                for (int block = Group.IdxX / SummedColumns; block < Blocks; block += GroupSize / SummedColumns)
+                for (int block = Group.IdxX / SumOfSumsColumns; block < Blocks; block += GroupSize / SumOfSumsColumns)
                 {
                     weight += Sums[(block * Width) + column];
                     bias += Sums[((Blocks + block) * Width) + column];
                 }
             }
 
-            SumPair sums = GroupReduction.ReduceColumns<SumPair, SumReduction>(shared, new SumPair(weight, bias), SummedColumns);
-            if (Group.IdxX >= SummedColumns || column >= Width) return;
+            SumPair sums = GroupReduction.ReduceColumns<SumPair, SumReduction>(shared, new SumPair(weight, bias), SumOfSumsColumns);
+            if (Group.IdxX >= SumOfSumsColumns || column >= Width) return;
             if (DWeight.IsNeeded) DWeight.Put(column, sums.First);
             if (DBias.IsNeeded) DBias.Put(column, sums.Second);
         }
