@@ -63,7 +63,7 @@ public sealed partial class GpuBackend
             int step = 0;
             for (; step < edgeSteps; step++) Step(shared, thread, operands, step, steps, begin, full, tiles, isEdge: true, ref cursor, ref next, ref keyGradient, ref valueGradient);
             for (; step < steps; step++) Step(shared, thread, operands, step, steps, begin, full, tiles, isEdge: false, ref cursor, ref next, ref keyGradient, ref valueGradient);
-            Store(ref keyGradient, ref valueGradient, firstKey + (int)((warp * 16) + (lane >> 2)), lane);
+            KeyGradientRows.Store<THead, TRules>(DKey, DValue, KeyMask, Sizes, ref keyGradient, ref valueGradient, firstKey + (int)((warp * 16) + (lane >> 2)), lane);
         }
 
         private int FirstQuery(int key) => key > Sizes.LastKey ? key - Sizes.LastKey : 0;
@@ -167,29 +167,6 @@ public sealed partial class GpuBackend
             HeadTile.Multiply<THead>(ref keyGradient, p, HeadTile.LeftLane<THead>(queries, 0, lane));
         }
 
-        /// <summary>A hidden key has gathered what it must not get, in its own row alone: it gets zeros.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void Store(ref Accumulator128 keyGradient, ref Accumulator128 valueGradient, int key, uint lane)
-        {
-            bool isRow = key < Sizes.KeyLength, isRowBelow = key + 8 < Sizes.KeyLength;
-            ulong stride = 2ul * Sizes.KeyStride<THead>(), offset = (2 * Sizes.KeyOffset<THead>(Grid.IdxZ, Grid.IdxY)) + ((lane & 3) * 8);
-            ulong row = offset + ((uint)key * stride), below = offset + ((uint)(key + 8) * stride);
-            bool isHidden = false, isHiddenBelow = false;
-            if (TRules.HasKeyMask && KeyMask.Length > 0)
-            {
-                long mask = (long)Grid.IdxZ * Sizes.KeyLength;
-                isHidden = isRow && KeyMask[mask + key] == 0;
-                isHiddenBelow = isRowBelow && KeyMask[mask + key + 8] == 0;
-            }
-
-            ClearRows clear = new(isHidden, isHiddenBelow);
-            if (TRules.HasKeyMask) Accumulator128.ForEach<THead, ClearRows>(ref keyGradient, ref clear);
-            if (TRules.HasKeyMask) Accumulator128.ForEach<THead, ClearRows>(ref valueGradient, ref clear);
-            ulong keys = GlobalAddress(DKey.View), values = GlobalAddress(DValue.View);
-            if (DKey.IsNeeded) HeadTile.StoreRows<THead>(ref keyGradient, keys + row, keys + below, Sizes.Scale, Sizes.Scale, isRow, isRowBelow, DKey.Accumulate != 0 ? 1 : 0);
-            if (DValue.IsNeeded) HeadTile.StoreRows<THead>(ref valueGradient, values + row, values + below, 1f, 1f, isRow, isRowBelow, DValue.Accumulate != 0 ? 1 : 0);
-        }
-
         /// <summary>A tile of queries of one of the heads: first those on the diagonal of all heads, then the others of all heads.</summary>
         private readonly record struct Cursor(int Head, int Tile)
         {
@@ -262,6 +239,37 @@ public sealed partial class GpuBackend
                 sums.Z = (sums.Z * _scale) + LoadConstantFloat(_below + first);
                 sums.W = (sums.W * _scale) + LoadConstantFloat(_below + second);
             }
+        }
+    }
+
+    /// <summary>What becomes of the gradients of two keys of a thread.</summary>
+    private static class KeyGradientRows
+    {
+        /// <summary>Writes the rows of a thread, as far as they exist. A hidden key has gathered what it must not get, in its own row alone: it gets zeros.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Store<THead, TRules>(
+            in GpuTarget keyTarget, in GpuTarget valueTarget, ArrayView<int> keyMask, in AttentionSizes sizes,
+            ref Accumulator128 keyGradient, ref Accumulator128 valueGradient, int key, uint lane)
+            where THead : struct, IHeadSize
+            where TRules : struct, IScoreRules
+        {
+            bool isRow = key < sizes.KeyLength, isRowBelow = key + 8 < sizes.KeyLength;
+            ulong stride = 2ul * sizes.KeyStride<THead>(), offset = (2 * sizes.KeyOffset<THead>(Grid.IdxZ, Grid.IdxY)) + ((lane & 3) * 8);
+            ulong row = offset + ((uint)key * stride), below = offset + ((uint)(key + 8) * stride);
+            bool isHidden = false, isHiddenBelow = false;
+            if (TRules.HasKeyMask && keyMask.Length > 0)
+            {
+                long mask = (long)Grid.IdxZ * sizes.KeyLength;
+                isHidden = isRow && keyMask[mask + key] == 0;
+                isHiddenBelow = isRowBelow && keyMask[mask + key + 8] == 0;
+            }
+
+            ClearRows clear = new(isHidden, isHiddenBelow);
+            if (TRules.HasKeyMask) Accumulator128.ForEach<THead, ClearRows>(ref keyGradient, ref clear);
+            if (TRules.HasKeyMask) Accumulator128.ForEach<THead, ClearRows>(ref valueGradient, ref clear);
+            ulong keys = GlobalAddress(keyTarget.View), values = GlobalAddress(valueTarget.View);
+            if (keyTarget.IsNeeded) HeadTile.StoreRows<THead>(ref keyGradient, keys + row, keys + below, sizes.Scale, sizes.Scale, isRow, isRowBelow, keyTarget.Accumulate != 0 ? 1 : 0);
+            if (valueTarget.IsNeeded) HeadTile.StoreRows<THead>(ref valueGradient, values + row, values + below, 1f, 1f, isRow, isRowBelow, valueTarget.Accumulate != 0 ? 1 : 0);
         }
     }
 

@@ -36,14 +36,7 @@ public sealed partial class GpuBackend
             GroupCount(rows, TensorCoreShiftKernel.Rows));
         AttentionCopies copies = Copy(shape, query, key, value, outputGradient);
         TensorCoreAttentionOperands operands = new(shape, copies, IntInput(keyMask), Input(bias), Input(statistics));
-        switch (shape.HeadSize)
-        {
-            case 32: TensorCoreAttentionBackward<Head32>(operands, Input(shifts), gradients); break;
-            case 64: TensorCoreAttentionBackward<Head64>(operands, Input(shifts), gradients); break;
-            case 80: TensorCoreAttentionBackward<Head80>(operands, Input(shifts), gradients); break;
-            default: TensorCoreAttentionBackward<Head128>(operands, Input(shifts), gradients); break;
-        }
-
+        if (!TryWarpgroupAttentionBackward(operands, Input(shifts), gradients)) TensorCoreAttentionBackward(operands, Input(shifts), gradients);
         Return(copies);
         Return(shifts);
         return true;
@@ -94,6 +87,17 @@ public sealed partial class GpuBackend
                 Input(operands.Copies.Query), Input(operands.Copies.Key), Input(operands.Copies.Value), operands.KeyMask, operands.Bias, Output(output), operands.Statistics,
                 AttentionSizes.From(shape)),
             GroupCount(shape.QueryLength, TensorCoreAttentionKernel<THead, TRules>.Queries), shape.Heads, shape.Batch);
+    }
+
+    private void TensorCoreAttentionBackward(in TensorCoreAttentionOperands operands, ArrayView<float> shifts, in AttentionGradients gradients)
+    {
+        switch (operands.Shape.HeadSize)
+        {
+            case 32: TensorCoreAttentionBackward<Head32>(operands, shifts, gradients); break;
+            case 64: TensorCoreAttentionBackward<Head64>(operands, shifts, gradients); break;
+            case 80: TensorCoreAttentionBackward<Head80>(operands, shifts, gradients); break;
+            default: TensorCoreAttentionBackward<Head128>(operands, shifts, gradients); break;
+        }
     }
 
     private void TensorCoreAttentionBackward<THead>(in TensorCoreAttentionOperands operands, ArrayView<float> shifts, in AttentionGradients gradients)

@@ -39,11 +39,59 @@ public sealed partial class GpuBackend
         return true;
     }
 
+    /// <summary>Whether the gradients of an attention go by wgmma too; for tests, and to measure it against mma.sync.</summary>
+    internal bool UsesWarpgroupGradients { get; set; } = true;
+
+    /// <summary>Computes the gradients of an attention by wgmma, or returns false for mma.sync to do it: those with a bias are its.</summary>
+    private bool TryWarpgroupAttentionBackward(in TensorCoreAttentionOperands operands, ArrayView<float> shifts, in AttentionGradients gradients)
+    {
+        if (!UsesWarpgroupAttention || !UsesWarpgroupGradients || Level < CudaLevel.Sm90a || operands.Bias.Length > 0) return false;
+        bool hasMask = operands.KeyMask.Length > 0;
+        switch (operands.Shape.HeadSize)
+        {
+            case 64 when hasMask: return TryWarpgroupAttentionBackward<Head64, MaskedScores>(operands, shifts, gradients);
+            case 64: return TryWarpgroupAttentionBackward<Head64, PlainScores>(operands, shifts, gradients);
+            case 128 when hasMask: return TryWarpgroupAttentionBackward<Head128, MaskedScores>(operands, shifts, gradients);
+            case 128: return TryWarpgroupAttentionBackward<Head128, PlainScores>(operands, shifts, gradients);
+            default: return false;
+        }
+    }
+
+    private bool TryWarpgroupAttentionBackward<THead, TRules>(in TensorCoreAttentionOperands operands, ArrayView<float> shifts, in AttentionGradients gradients)
+        where THead : struct, IHeadSize
+        where TRules : struct, IScoreRules
+    {
+        if (SharedBytesPerGroup < GradientTiles<THead>.Bytes) return false;
+        AttentionShape shape = operands.Shape;
+        AttentionSizes sizes = AttentionSizes.From(shape);
+        AttentionCopies copies = operands.Copies;
+        ArrayView<float> query = HeadMap(copies.Query, shape, shape.QueryLength, shape.Heads, HeadSquares.Rows);
+        ArrayView<float> key = HeadMap(copies.Key, shape, shape.KeyLength, shape.KeyValueHeads, HeadSquares.Rows);
+        ArrayView<float> value = HeadMap(copies.Value, shape, shape.KeyLength, shape.KeyValueHeads, HeadSquares.Rows);
+        ArrayView<float> outputGradient = HeadMap(copies.OutputGradient, shape, shape.QueryLength, shape.Heads, HeadSquares.Rows);
+        if (gradients.Query.IsNeeded)
+        {
+            Launch(
+                new WarpgroupQueryGradientKernel<THead, TRules>(query, key, value, outputGradient, operands.KeyMask, shifts, Target(gradients.Query), sizes),
+                GroupCount(shape.QueryLength, WarpgroupQueryGradientKernel<THead, TRules>.Queries), shape.Heads, shape.Batch);
+        }
+
+        if (gradients.Key.IsNeeded || gradients.Value.IsNeeded)
+        {
+            Launch(
+                new WarpgroupKeyGradientKernel<THead, TRules>(
+                    query, key, value, outputGradient, operands.KeyMask, shifts, Target(gradients.Key), Target(gradients.Value), sizes),
+                GroupCount(shape.KeyLength, WarpgroupKeyGradientKernel<THead, TRules>.Keys), shape.KeyValueHeads, shape.Batch);
+        }
+
+        return true;
+    }
+
     /// <summary>The tensor map of an operand of an attention, by heads.</summary>
-    private ArrayView<float> HeadMap(DeviceBuffer copy, in AttentionShape shape, int rows, int heads)
+    private ArrayView<float> HeadMap(DeviceBuffer copy, in AttentionShape shape, int rows, int heads, int boxRows = HeadBoxes.Rows)
     {
         _tensorMaps ??= new TensorMaps(_accelerator, _recorder);
-        return _tensorMaps.Get(_stream, HeadBoxes.Map(Input(copy), shape.Batch, rows, heads, shape.HeadSize));
+        return _tensorMaps.Get(_stream, HeadBoxes.Map(Input(copy), shape.Batch, rows, heads, shape.HeadSize, boxRows));
     }
 
     /// <summary>Heads that make whole boxes of 64 columns.</summary>

@@ -25,11 +25,11 @@ internal static class HeadBoxes
         => (uint)THead.Size / 64 * BoxBytes;
 
     /// <summary>The map of [batch, rows, heads, head size] elements.</summary>
-    public static TensorMap Map<TView>(TView view, int batch, int rows, int heads, int headSize)
+    public static TensorMap Map<TView>(TView view, int batch, int rows, int heads, int headSize, int boxRows = Rows)
         where TView : struct, IContiguousArrayView
     {
         long leading = 2L * heads * headSize;
-        return new TensorMap(view.Buffer.NativePtr + (nint)view.IndexInBytes, heads * headSize, rows, batch, leading, leading * rows, Rows);
+        return new TensorMap(view.Buffer.NativePtr + (nint)view.IndexInBytes, heads * headSize, rows, batch, leading, leading * rows, boxRows);
     }
 
     /// <summary>Asks for the tile of a head from <paramref name="row"/> on; rows behind the last one of the sequence become zeros.</summary>
@@ -91,13 +91,22 @@ internal static class HeadBoxes
         return result;
     }
 
-    /// <summary>Waits for all products; <paramref name="result"/> is then there.</summary>
+    /// <summary>Closes the group of the products into <paramref name="result"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Wait<THead>(ref Accumulator128 result)
+    public static void Commit<THead>(ref Accumulator128 result)
         where THead : struct, IHeadSize
     {
-        if (THead.Size > 64) result = InstructionsHopper.Wait(result, 0);
-        else result.Low = InstructionsHopper.Wait(result.Low, 0);
+        if (THead.Size > 64) result = InstructionsHopper.Commit(result);
+        else result.Low = InstructionsHopper.Commit(result.Low);
+    }
+
+    /// <summary>Waits for all products but those of the newest groups; <paramref name="result"/> is then there.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Wait<THead>(ref Accumulator128 result, int pendingGroups = 0)
+        where THead : struct, IHeadSize
+    {
+        if (THead.Size > 64) result = InstructionsHopper.Wait(result, pendingGroups);
+        else result.Low = InstructionsHopper.Wait(result.Low, pendingGroups);
     }
 
     /// <summary>128 columns of accumulators, rounded, as a left operand: they lie as it does.</summary>

@@ -30,6 +30,10 @@ internal static class InstructionsHopper
     [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {%0..63}, %128, %129, 1, 1, 1, @130, @131;", InPlace = true)]
     public static Accumulator128 Multiply(Accumulator128 c, ulong a, ulong b, int transposeA, int transposeB) => c;
 
+    /// <summary>wgmma.mma_async m64n64k16 bf16: a · b, in fresh accumulators.</summary>
+    [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0..31}, %32, %33, 0, 1, 1, @34, @35;")]
+    public static Accumulator64 Multiply64(ulong a, ulong b, int transposeA, int transposeB) => default;
+
     /// <summary>wgmma.mma_async m64n128k16 bf16: a · b, in fresh accumulators.</summary>
     [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {%0..63}, %64, %65, 0, 1, 1, @66, @67;")]
     public static Accumulator128 Multiply128(ulong a, ulong b, int transposeA, int transposeB) => default;
@@ -73,6 +77,17 @@ internal static class InstructionsHopper
     /// <summary>wgmma.commit_group: closes the group of the products issued since the last one.</summary>
     [IntrinsicImplementation, Ptx("wgmma.commit_group.sync.aligned;")]
     public static void Commit() { }
+
+    /// <summary>
+    /// wgmma.commit_group behind the products into these accumulators, where they are the last thing in a loop: products without a use there
+    /// would be moved to its end, behind a <see cref="Commit()"/>.
+    /// </summary>
+    [IntrinsicImplementation, Ptx("wgmma.commit_group.sync.aligned;", InPlace = true)]
+    public static Accumulator64 Commit(Accumulator64 c) => c;
+
+    /// <summary>The same for 128 columns.</summary>
+    [IntrinsicImplementation, Ptx("wgmma.commit_group.sync.aligned;", InPlace = true)]
+    public static Accumulator128 Commit(Accumulator128 c) => c;
 
     /// <summary>wgmma.wait_group: until at most so many groups (a constant) are under way. Only where no accumulators are read afterwards.</summary>
     [IntrinsicImplementation, Ptx("wgmma.wait_group.sync.aligned @0;")]

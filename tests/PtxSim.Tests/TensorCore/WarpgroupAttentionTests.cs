@@ -29,7 +29,7 @@ public sealed class WarpgroupAttentionTests
     [InlineData(128, 1, 1, 1, 300, 40, true, false)]
     [InlineData(128, 2, 2, 1, 70, 300, false, true)]
     [InlineData(128, 2, 2, 2, 260, 257, true, true)]
-    public void Output_and_statistics_equal_the_reference(
+    public void Output_and_gradients_equal_the_reference(
         int headSize, int batch, int heads, int keyValueHeads, int queries, int keys, bool isCausal, bool hasMask)
     {
         AttentionShape shape = new(batch, heads, keyValueHeads, queries, keys, headSize, headSize, 1f / MathF.Sqrt(headSize), isCausal, 0, 0);
@@ -43,7 +43,22 @@ public sealed class WarpgroupAttentionTests
         Assert.All(launches, launch => Assert.Equal(0, launch.Statistics.BankConflicts));
         TensorCoreDevice.AssertNear(reference.Output, TensorCoreDevice.Download(backend, output), Tolerance, "output");
         reference.AssertStatistics(TensorCoreDevice.Download(backend, statistics), StatisticsTolerance);
-        foreach (DeviceBuffer buffer in new[] { query, key, value, mask, output, statistics })
+
+        // The gradient of the value is added to what is there.
+        DeviceBuffer outputGradient = TensorCoreDevice.Upload(backend, reference.OutputGradient);
+        float[] before = TensorCoreDevice.Numbers(reference.Value.Length, 9);
+        DeviceBuffer queryGradient = backend.Rent(reference.Query.Length), keyGradient = backend.Rent(reference.Key.Length), valueGradient = TensorCoreDevice.Upload(backend, before);
+        AttentionGradients gradients = new(new(queryGradient, Accumulate: false), new(keyGradient, Accumulate: false), new(valueGradient, Accumulate: true), default);
+        launches = TensorCoreDevice.Launched(
+            () => backend.AttentionBackward(shape, query, key, value, mask, default, output, statistics, outputGradient, gradients));
+        TensorCoreDevice.AssertLaunched(launches, "WarpgroupQueryGradientKernel");
+        TensorCoreDevice.AssertLaunched(launches, "WarpgroupKeyGradientKernel");
+        Assert.All(launches, launch => Assert.Equal(0, launch.Statistics.BankConflicts));
+        TensorCoreDevice.AssertNear(reference.QueryGradient, TensorCoreDevice.Download(backend, queryGradient), Tolerance, "gradient of the query");
+        TensorCoreDevice.AssertNear(reference.KeyGradient, TensorCoreDevice.Download(backend, keyGradient), Tolerance, "gradient of the key");
+        TensorCoreDevice.AssertNear(
+            reference.ValueGradient, [.. TensorCoreDevice.Download(backend, valueGradient).Zip(before, (sum, start) => sum - start)], Tolerance, "gradient of the value");
+        foreach (DeviceBuffer buffer in new[] { query, key, value, mask, output, statistics, outputGradient, queryGradient, keyGradient, valueGradient })
             if (!buffer.IsNull) backend.Return(buffer);
         Assert.Equal(0, backend.RentedCount);
     }
