@@ -32,12 +32,14 @@ internal struct Float4(float x, float y, float z, float w)
     public static Float4 Load(ArrayView<float> view, long quad) => view.Cast<Float4>()[quad];
 
     /// <summary>Writes or adds four elements of a gradient.</summary>
+    /// <returns>What is there now.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Put(GpuTarget target, long quad, Float4 value)
+    public static Float4 Put(GpuTarget target, long quad, Float4 value)
     {
         ArrayView<Float4> quads = target.View.Cast<Float4>();
         if (target.Accumulate != 0) value.AddProduct(1f, quads[quad]);
         quads[quad] = value;
+        return value;
     }
 
     /// <summary>Whether a buffer, or none, starts where four floats may be moved at once: the memory itself is aligned.</summary>

@@ -18,7 +18,13 @@ public sealed partial class GpuBackend
         GpuMemory memory = (GpuMemory)source.Memory!;
         int padded = RoundUp8(columns), words = checked((int)((long)(source.Length / columns) * padded / 2));
         BFloat16Copy wanted = new(memory.Copy?.Buffer ?? default, memory.Version, source.Offset, source.Length, padded == columns ? 0 : columns);
-        if (memory.Copy == wanted) return wanted.Buffer;
+        if (memory.Copy == wanted)
+        {
+            memory.IsCopyUnused = false;
+            return wanted.Buffer;
+        }
+
+        if (padded == columns && source.Length % 8 == 0 && source.Offset % 4 == 0) memory.LastConverted = (source.Offset, source.Length);
         bool isKept = inUse.IsNull || memory.Copy?.Buffer != inUse;
         if (isKept && memory.Copy?.Buffer.Length != words)
         {
@@ -34,6 +40,39 @@ public sealed partial class GpuBackend
         LaunchElements(new ToBFloat16Kernel(Input(source), columns, padded, isAligned ? 1 : 0, Output(wanted.Buffer)), words / 4);
         if (isKept) memory.Copy = wanted;
         return wanted.Buffer;
+    }
+
+    /// <summary>
+    /// Room for the elements of a result as bfloat16, which the kernel writes beside them, kept with the memory; empty where it need not. A
+    /// training step or an inference writes the same kinds of results into the same blocks of memory over and over: what was converted there
+    /// the last time will be again, and writing 2 bytes more is cheaper than to read 4 and write 2. A guess that was wrong is not repeated.
+    /// </summary>
+    /// <param name="result">What the kernel writes, already marked as written by <see cref="Output"/>.</param>
+    /// <param name="operands">Operands whose copies the kernel reads; they may lie in the same memory, which keeps one copy.</param>
+    private ArrayView<float> CopyAhead(DeviceBuffer result, params ReadOnlySpan<DeviceBuffer> operands)
+    {
+        if (Precision != MatMulPrecision.BFloat16 || Level < CudaLevel.Sm80 || result.IsNull) return default;
+        GpuMemory memory = (GpuMemory)result.Memory!;
+        if (result.Length == 0 || memory.LastConverted != (result.Offset, result.Length)) return default;
+        foreach (DeviceBuffer operand in operands)
+            if (operand.Memory == memory) return default;
+        if (memory.IsCopyUnused)
+        {
+            memory.IsCopyUnused = false;
+            memory.LastConverted = default;
+            return default;
+        }
+
+        DeviceBuffer copy = memory.Copy?.Buffer ?? default;
+        if (copy.IsNull || copy.Length != result.Length / 2)
+        {
+            DropCopy(memory);
+            copy = Rent(result.Length / 2);
+        }
+
+        memory.Copy = new BFloat16Copy(copy, memory.Version, result.Offset, result.Length, Columns: 0);
+        memory.IsCopyUnused = true;
+        return Output(copy);
     }
 
     /// <summary>Returns a copy that is not kept with the memory of its source.</summary>

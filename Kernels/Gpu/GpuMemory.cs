@@ -65,6 +65,12 @@ internal sealed class GpuMemory : PooledMemory
     /// <summary>These elements in bfloat16, if they were converted; out of date where it names another version.</summary>
     public BFloat16Copy? Copy { get; set; }
 
+    /// <summary>Which elements were converted the last time that they were asked for in bfloat16: what is written there next may well be wanted so again.</summary>
+    public (int Offset, int Length) LastConverted { get; set; }
+
+    /// <summary>Whether the copy was written together with the elements, and nobody has asked for it yet.</summary>
+    public bool IsCopyUnused { get; set; }
+
     /// <summary>Notes that a kernel is about to write here.</summary>
     public void MarkWritten() => _writes++;
 

@@ -31,11 +31,17 @@ internal readonly record struct RowPart(int Lane, int Count, int First, int Left
 /// <summary>Which elements of a part a thread holds, and how they come from memory: four times four of them.</summary>
 internal interface IRowLayout
 {
+    /// <summary>Whether rows are moved by 128-bit accesses.</summary>
+    static abstract bool IsAligned { get; }
+
     /// <summary>Four elements of a row that starts at an element of the view.</summary>
     static abstract Float4 Load(ArrayView<float> view, long start, RowPart part, int quad, float missing);
 
     /// <summary>Writes the elements that exist.</summary>
     static abstract void Store(ArrayView<float> view, long start, RowPart part, int quad, Float4 values);
+
+    /// <summary>Writes the elements that exist as bfloat16; where rows are <see cref="AlignedRows"/>.</summary>
+    static abstract void StoreCopy(ArrayView<float> copy, long start, RowPart part, int quad, Float4 values);
 
     /// <summary>The same where elements exist, zeros elsewhere.</summary>
     static abstract Float4 Keep(Float4 values, RowPart part, int quad);
@@ -44,6 +50,8 @@ internal interface IRowLayout
 /// <summary>Neighbours, by 128-bit accesses: rows are multiples of four and start aligned.</summary>
 internal readonly struct AlignedRows : IRowLayout
 {
+    public static bool IsAligned => true;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Float4 Load(ArrayView<float> view, long start, RowPart part, int quad, float missing)
         => Exists(part, quad) ? view.Cast<Float4>()[Place(start, part, quad)] : Float4.Of(missing);
@@ -52,6 +60,12 @@ internal readonly struct AlignedRows : IRowLayout
     public static void Store(ArrayView<float> view, long start, RowPart part, int quad, Float4 values)
     {
         if (Exists(part, quad)) view.Cast<Float4>()[Place(start, part, quad)] = values;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreCopy(ArrayView<float> copy, long start, RowPart part, int quad, Float4 values)
+    {
+        if (Exists(part, quad)) BFloat16Quad.Store(copy, Place(start, part, quad), values);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -67,6 +81,8 @@ internal readonly struct AlignedRows : IRowLayout
 /// <summary>Elements as many apart as the row has threads, one by one: so that neighbouring threads read neighbours wherever a row starts.</summary>
 internal readonly struct RaggedRows : IRowLayout
 {
+    public static bool IsAligned => false;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Float4 Load(ArrayView<float> view, long start, RowPart part, int quad, float missing)
     {
@@ -89,6 +105,12 @@ internal readonly struct RaggedRows : IRowLayout
         if (i + part.Count < part.Left) view[place + part.Count] = values.Y;
         if (i + (2 * part.Count) < part.Left) view[place + (2 * part.Count)] = values.Z;
         if (i + (3 * part.Count) < part.Left) view[place + (3 * part.Count)] = values.W;
+    }
+
+    /// <summary>Nothing: no copy is asked for here.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreCopy(ArrayView<float> copy, long start, RowPart part, int quad, Float4 values)
+    {
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -167,6 +189,18 @@ internal struct RowSlice(Float4 a, Float4 b, Float4 c, Float4 d)
         TLayout.Store(view, start, part, 1, B);
         TLayout.Store(view, start, part, 2, C);
         TLayout.Store(view, start, part, 3, D);
+    }
+
+    /// <summary>Writes the part as bfloat16 where there is room for it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly void StoreCopy<TLayout>(ArrayView<float> copy, long start, RowPart part)
+        where TLayout : struct, IRowLayout
+    {
+        if (copy.Length == 0) return;
+        TLayout.StoreCopy(copy, start, part, 0, A);
+        TLayout.StoreCopy(copy, start, part, 1, B);
+        TLayout.StoreCopy(copy, start, part, 2, C);
+        TLayout.StoreCopy(copy, start, part, 3, D);
     }
 
     /// <summary>Writes or adds the part of a gradient; all loads come before the first store, which no load could pass.</summary>

@@ -15,7 +15,7 @@ public sealed partial class GpuBackend
     /// </summary>
     internal readonly record struct TensorCoreAttentionKernel<THead, TRules>(
         ArrayView<float> Query, ArrayView<float> Key, ArrayView<float> Value, ArrayView<int> KeyMask, ArrayView<float> Bias,
-        ArrayView<float> Output, ArrayView<float> Statistics, AttentionSizes Sizes) : IGpuKernel
+        ArrayView<float> Output, ArrayView<float> Copy, ArrayView<float> Statistics, AttentionSizes Sizes) : IGpuKernel
         where THead : struct, IHeadSize
         where TRules : struct, IScoreRules
     {
@@ -119,7 +119,7 @@ public sealed partial class GpuBackend
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private void Store(ref Rows rows, int batch, int head, int row, uint lane)
-            => AttentionRows.Store<THead, TRules>(Output, Statistics, Sizes, ref rows.Output, rows.Softmax, batch, head, row, lane);
+            => AttentionRows.Store<THead, TRules>(Output, Copy, Statistics, Sizes, ref rows.Output, rows.Softmax, batch, head, row, lane);
 
         /// <summary>Tiles of keys and values on their way through shared memory.</summary>
         private readonly record struct KeyTiles(uint Shared, ulong Key, ulong Value, uint Stride, int Length, long MaskOffset, uint Thread)

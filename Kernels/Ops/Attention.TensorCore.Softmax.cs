@@ -106,7 +106,7 @@ public sealed partial class GpuBackend
         /// <summary>Writes output and statistics of the rows <paramref name="row"/> and 8 further on, as far as they exist.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void Store<THead, TRules>(
-            ArrayView<float> output, ArrayView<float> statistics, in AttentionSizes sizes, ref Accumulator128 sums, in SoftmaxRows rows, int batch, int head, int row, uint lane)
+            ArrayView<float> output, ArrayView<float> copy, ArrayView<float> statistics, in AttentionSizes sizes, ref Accumulator128 sums, in SoftmaxRows rows, int batch, int head, int row, uint lane)
             where THead : struct, IHeadSize
             where TRules : struct, IScoreRules
         {
@@ -114,6 +114,13 @@ public sealed partial class GpuBackend
             bool isRow = row < sizes.QueryLength, isRowBelow = row + 8 < sizes.QueryLength;
             ulong stride = 2ul * sizes.QueryStride<THead>(), target = GlobalAddress(output) + (2 * sizes.QueryOffset<THead>(batch, head)) + ((lane & 3) * 8);
             HeadTile.StoreRows<THead>(ref sums, target + ((uint)row * stride), target + ((uint)(row + 8) * stride), inverse, inverseBelow, isRow, isRowBelow, accumulate: 0);
+            if (copy.Length > 0)
+            {
+                ulong copied = GlobalAddress(copy) + ((target - GlobalAddress(output)) >> 1);
+                HeadTile.StoreCopies<THead>(
+                    ref sums, copied + ((uint)row * (stride >> 1)), copied + ((uint)(row + 8) * (stride >> 1)), inverse, inverseBelow, isRow, isRowBelow);
+            }
+
             float unit = TRules.HasBias ? 1f : sizes.Scale;
             if (isRow && (lane & 3) == 0) StoreStatistics(statistics, sizes, batch, head, row, rows.Largest * unit, inverse);
             if (isRowBelow && (lane & 3) == 0) StoreStatistics(statistics, sizes, batch, head, row + 8, rows.LargestBelow * unit, inverseBelow);

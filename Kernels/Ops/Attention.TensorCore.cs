@@ -84,7 +84,8 @@ public sealed partial class GpuBackend
         AttentionShape shape = operands.Shape;
         Launch(
             new TensorCoreAttentionKernel<THead, TRules>(
-                Input(operands.Copies.Query), Input(operands.Copies.Key), Input(operands.Copies.Value), operands.KeyMask, operands.Bias, Output(output), operands.Statistics,
+                Input(operands.Copies.Query), Input(operands.Copies.Key), Input(operands.Copies.Value), operands.KeyMask, operands.Bias, Output(output), CopyAhead(output, operands.Copies.Sources.Query, operands.Copies.Sources.Key, operands.Copies.Sources.Value),
+                operands.Statistics,
                 AttentionSizes.From(shape)),
             GroupCount(shape.QueryLength, TensorCoreAttentionKernel<THead, TRules>.Queries), shape.Heads, shape.Batch);
     }

@@ -20,11 +20,12 @@ public sealed partial class GpuBackend
     /// <param name="ValueMap">Tensor map of the value.</param>
     /// <param name="KeyMask">Which keys are not hidden; may be empty.</param>
     /// <param name="Output">What is computed.</param>
+    /// <param name="Copy">The output as bfloat16; may be empty.</param>
     /// <param name="Statistics">Largest score and inverse sum of each query.</param>
     /// <param name="Sizes">The sizes.</param>
     internal readonly record struct WarpgroupAttentionKernel<[WarpgroupHeads] THead, [UnbiasedRules] TRules>(
         ArrayView<float> QueryMap, ArrayView<float> KeyMap, ArrayView<float> ValueMap, ArrayView<int> KeyMask,
-        ArrayView<float> Output, ArrayView<float> Statistics, AttentionSizes Sizes) : IGpuKernel
+        ArrayView<float> Output, ArrayView<float> Copy, ArrayView<float> Statistics, AttentionSizes Sizes) : IGpuKernel
         where THead : struct, IHeadSize
         where TRules : struct, IScoreRules
     {
@@ -158,7 +159,7 @@ public sealed partial class GpuBackend
             }
 
             rows.AddLanes();
-            AttentionRows.Store<THead, TRules>(Output, Statistics, Sizes, ref output, rows, Grid.IdxZ, Grid.IdxY, row, lane);
+            AttentionRows.Store<THead, TRules>(Output, Copy, Statistics, Sizes, ref output, rows, Grid.IdxZ, Grid.IdxY, row, lane);
         }
 
         /// <summary>The scores of a tile and the weighted values of the tile before it, then the softmax of the scores.</summary>

@@ -34,7 +34,8 @@ public sealed partial class GpuBackend
         Launch(
             new WarpgroupAttentionKernel<THead, TRules>(
                 HeadMap(copies.Query, shape, shape.QueryLength, shape.Heads), HeadMap(copies.Key, shape, shape.KeyLength, shape.KeyValueHeads),
-                HeadMap(copies.Value, shape, shape.KeyLength, shape.KeyValueHeads), operands.KeyMask, Output(output), operands.Statistics, AttentionSizes.From(shape)),
+                HeadMap(copies.Value, shape, shape.KeyLength, shape.KeyValueHeads), operands.KeyMask, Output(output),
+                CopyAhead(output, copies.Sources.Query, copies.Sources.Key, copies.Sources.Value), operands.Statistics, AttentionSizes.From(shape)),
             GroupCount(shape.QueryLength, WarpgroupAttentionKernel<THead, TRules>.Queries), shape.Heads, shape.Batch);
         return true;
     }

@@ -48,7 +48,8 @@ public sealed partial class GpuBackend
         where TLayout : struct, IRowLayout
     {
         RowLanes lanes = RowSlice.Lanes(statistics.Length / 2, width);
-        Launch(new NormKernel<TCentering, TLayout>(Input(x), Input(weight), Input(bias), Output(y), Output(statistics), lanes, epsilon, width), lanes.Groups);
+        Launch(new NormKernel<TCentering, TLayout>(
+            Input(x), Input(weight), Input(bias), Output(y), TLayout.IsAligned ? CopyAhead(y) : default, Output(statistics), lanes, epsilon, width), lanes.Groups);
     }
 
     private void NormalizeBackward<TCentering>(
@@ -86,7 +87,7 @@ public sealed partial class GpuBackend
         RowLanes lanes = RowSlice.Lanes(statistics.Length / 2, width);
         int groups = Math.Clamp(lanes.Groups, 1, NormGradientGroups);
         DeviceBuffer sums = Rent(2 * groups * width);
-        Launch(new NormGradientsKernel<TCentering>(Input(x), Input(weight), Input(statistics), Input(dy), Target(dx), Output(sums), lanes, width), groups);
+        Launch(new NormGradientsKernel<TCentering>(Input(x), Input(weight), Input(statistics), Input(dy), Target(dx), CopyAhead(dx.Buffer), Output(sums), lanes, width), groups);
         Launch(new NormSumOfSumsKernel(Input(sums), Target(dweight), Target(dbias), groups, width), GroupCount(width, SumOfSumsColumns));
         Return(sums);
     }
@@ -117,7 +118,7 @@ public sealed partial class GpuBackend
     }
 
     internal readonly record struct NormKernel<TCentering, TLayout>(
-        ArrayView<float> X, ArrayView<float> Weight, ArrayView<float> Bias, ArrayView<float> Y, ArrayView<float> Statistics,
+        ArrayView<float> X, ArrayView<float> Weight, ArrayView<float> Bias, ArrayView<float> Y, ArrayView<float> Copy, ArrayView<float> Statistics,
         RowLanes Lanes, float Epsilon, int Width) : IGpuKernel
         where TCentering : struct, ICentering
         where TLayout : struct, IRowLayout
@@ -177,6 +178,7 @@ public sealed partial class GpuBackend
             if (Weight.Length > 0) y *= RowSlice.Load<TLayout>(Weight, 0, part);
             if (Bias.Length > 0) y += RowSlice.Load<TLayout>(Bias, 0, part);
             y.Store<TLayout>(Y, start, part);
+            y.StoreCopy<TLayout>(Copy, start, part);
         }
     }
 
@@ -231,7 +233,7 @@ public sealed partial class GpuBackend
     /// row. For rows that the threads of a row hold at once. Group g leaves its sums in row g of two tables [groups, width].
     /// </summary>
     internal readonly record struct NormGradientsKernel<TCentering>(
-        ArrayView<float> X, ArrayView<float> Weight, ArrayView<float> Statistics, ArrayView<float> DY, GpuTarget DX, ArrayView<float> Sums, RowLanes Lanes, int Width) : IGpuKernel
+        ArrayView<float> X, ArrayView<float> Weight, ArrayView<float> Statistics, ArrayView<float> DY, GpuTarget DX, ArrayView<float> Copy, ArrayView<float> Sums, RowLanes Lanes, int Width) : IGpuKernel
         where TCentering : struct, ICentering
     {
         public static int GroupSize => RowLanes.GroupSize;
@@ -255,7 +257,10 @@ public sealed partial class GpuBackend
                 if (Weight.Length > 0) g *= RowSlice.Load<AlignedRows>(Weight, 0, part);
                 SumPair sums = GroupReduction.Sum(shared, new SumPair(g.Sum(), g.Dot(x)), Lanes.Count);
                 float meanOfG = TCentering.IsCentered ? sums.First / Width : 0f, meanOfProjection = sums.Second / Width;
-                ((g - meanOfG - (x * meanOfProjection)) * scale).Put<AlignedRows>(DX, start, part);
+                RowSlice dx = (g - meanOfG - (x * meanOfProjection)) * scale;
+                if (DX.Accumulate != 0) dx = RowSlice.Load<AlignedRows>(DX.View, start, part) + dx;
+                dx.Store<AlignedRows>(DX.View, start, part);
+                dx.StoreCopy<AlignedRows>(Copy, start, part);
             }
 
             weightSums = SumOfGroup(sharedColumns, weightSums);

@@ -263,6 +263,17 @@ internal static class HeadTile
         if (isRowBelow) Accumulator128.ForEach<THead, StoreLower>(ref value, ref lower);
     }
 
+    /// <summary>Writes the same as bfloat16, where the rows of a copy begin.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreCopies<THead>(ref Accumulator128 value, ulong row, ulong rowBelow, float factor, float factorBelow, bool isRow, bool isRowBelow)
+        where THead : struct, IHeadSize
+    {
+        CopyUpper upper = new(row, factor);
+        CopyLower lower = new(rowBelow, factorBelow);
+        if (isRow) Accumulator128.ForEach<THead, CopyUpper>(ref value, ref upper);
+        if (isRowBelow) Accumulator128.ForEach<THead, CopyLower>(ref value, ref lower);
+    }
+
     /// <summary>Two tiles of 8 columns as one left operand of 16.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static UInt4 Pack(Float4 left, Float4 right)
@@ -414,6 +425,20 @@ internal static class HeadTile
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply(ref Float4 sums, int column) => StoreHalf(sums.X, sums.Y, row + ((uint)column * 4), factor, accumulate);
+    }
+
+    /// <summary>Stores the upper row as bfloat16.</summary>
+    private readonly struct CopyUpper(ulong row, float factor) : IColumnsStep
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(ref Float4 sums, int column) => StoreGlobal(row + ((uint)column * 2), PackBFloat16(sums.X * factor, sums.Y * factor));
+    }
+
+    /// <summary>Stores the row 8 further down as bfloat16.</summary>
+    private readonly struct CopyLower(ulong row, float factor) : IColumnsStep
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(ref Float4 sums, int column) => StoreGlobal(row + ((uint)column * 2), PackBFloat16(sums.Z * factor, sums.W * factor));
     }
 
     /// <summary>Stores the row 8 further down.</summary>

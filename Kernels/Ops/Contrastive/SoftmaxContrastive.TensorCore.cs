@@ -98,7 +98,7 @@ public sealed partial class GpuBackend
         {
             MatMulArgs args = new(block.Rows, width, columns) { Beta = drows.Accumulate || first > 0 ? 1f : 0f };
             TensorCoreOperand right = new(Input(copies.Columns).SubView((long)first * stride / 2), stride * 2L, 0, 0, IsStepContiguous: true);
-            TensorCoreMatMul<BFloat16Precision, NoActivation>(args, new(scores, padded * 2L, 0, 0, IsStepContiguous: false), right, drows.Buffer, default, default, default);
+            TensorCoreMatMul<BFloat16Precision, NoActivation>(args, new(scores, padded * 2L, 0, 0, IsStepContiguous: false), right, default, default, drows.Buffer, default, default, default);
         }
 
         if (dcolumns.IsNeeded)
@@ -106,7 +106,7 @@ public sealed partial class GpuBackend
             MatMulArgs args = new(columns, width, block.Rows) { TransposeA = true, Beta = dcolumns.Accumulate ? 1f : 0f };
             TensorCoreOperand right = new(Input(copies.Rows), stride * 2L, 0, 0, IsStepContiguous: true);
             DeviceBuffer target = dcolumns.Buffer.Slice(first * width, columns * width);
-            TensorCoreMatMul<BFloat16Precision, NoActivation>(args, new(scores, padded * 2L, 0, 0, IsStepContiguous: true), right, target, default, default, default);
+            TensorCoreMatMul<BFloat16Precision, NoActivation>(args, new(scores, padded * 2L, 0, 0, IsStepContiguous: true), right, default, default, target, default, default, default);
         }
     }
 

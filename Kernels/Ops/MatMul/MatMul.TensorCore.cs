@@ -51,7 +51,7 @@ public sealed partial class GpuBackend
             if (!IsAligned(a, columnsA, args.OuterStrideA, args.InnerStrideA) || !IsAligned(b, columnsB, args.OuterStrideB, args.InnerStrideB)) return false;
             TensorCoreOperand left = new(Input(a), columnsA * 4L, args.OuterStrideA * 4L, args.InnerStrideA * 4L, args.TransposeA);
             TensorCoreOperand right = new(Input(b), columnsB * 4L, args.OuterStrideB * 4L, args.InnerStrideB * 4L, isTransposedB);
-            TensorCoreMatMul<TensorFloat32Precision, TActivation>(args, left, right, c, bias, residual, preActivation);
+            TensorCoreMatMul<TensorFloat32Precision, TActivation>(args, left, right, a, b, c, bias, residual, preActivation);
             return true;
         }
 
@@ -59,7 +59,7 @@ public sealed partial class GpuBackend
         DeviceBuffer copyA = BFloat16(a, columnsA), copyB = BFloat16(b, columnsB, copyA);
         TensorCoreMatMul<BFloat16Precision, TActivation>(
             args, Padded(copyA, columnsA, args.OuterStrideA, args.InnerStrideA, args.TransposeA), Padded(copyB, columnsB, args.OuterStrideB, args.InnerStrideB, isTransposedB),
-            c, bias, residual, preActivation);
+            a, b, c, bias, residual, preActivation);
         ReturnUnkept(a, copyA);
         ReturnUnkept(b, copyB);
         return true;
@@ -84,7 +84,8 @@ public sealed partial class GpuBackend
     }
 
     private void TensorCoreMatMul<TPrecision, TActivation>(
-        in MatMulArgs args, in TensorCoreOperand a, in TensorCoreOperand b, DeviceBuffer c, DeviceBuffer bias, DeviceBuffer residual, DeviceBuffer preActivation)
+        in MatMulArgs args, in TensorCoreOperand a, in TensorCoreOperand b, DeviceBuffer sourceA, DeviceBuffer sourceB,
+        DeviceBuffer c, DeviceBuffer bias, DeviceBuffer residual, DeviceBuffer preActivation)
         where TPrecision : struct, ITensorCorePrecision
         where TActivation : struct, IUnaryOp
     {
@@ -96,14 +97,17 @@ public sealed partial class GpuBackend
         {
             bool isAligned = args.Columns % 4 == 0 && ((c.Offset | bias.Offset | residual.Offset | preActivation.Offset) & 3) == 0;
             LaunchTensorCores<TPrecision, TActivation>(
-                args, plan, a, b, new(Output(c), Input(bias), Input(residual), Output(preActivation), args.Rows, args.Columns, args.Alpha, args.Beta, isAligned ? 1 : 0));
+                args, plan, a, b,
+                new(
+                    Output(c), Input(bias), Input(residual), Output(preActivation), isAligned ? CopyAhead(c, sourceA, sourceB) : default,
+                    args.Rows, args.Columns, args.Alpha, args.Beta, isAligned ? 1 : 0));
             return;
         }
 
         int products = args.OuterBatch * args.InnerBatch;
         DeviceBuffer partial = Rent(checked(plan.Parts * products * args.Rows * args.Columns));
         LaunchTensorCores<TPrecision, NoActivation>(
-            args, plan, a, b, new(Output(partial), default, default, default, args.Rows, args.Columns, 1f, 0f, args.Columns % 4 == 0 ? 1 : 0));
+            args, plan, a, b, new(Output(partial), default, default, default, default, args.Rows, args.Columns, 1f, 0f, args.Columns % 4 == 0 ? 1 : 0));
         MatMulEpilogue<TActivation> epilogue = new(Output(c), Input(bias), Input(residual), Output(preActivation), args.Alpha, args.Beta);
         LaunchElements(new MatMulSumKernel<TActivation>(Input(partial), plan.Parts, args.Columns, epilogue), (long)products * args.Rows * args.Columns);
         Return(partial);

@@ -13,13 +13,15 @@ namespace MiniVlp.Kernels.Gpu.Cuda;
 /// <param name="Bias">One element for each column, or empty.</param>
 /// <param name="Residual">As large as C, or empty.</param>
 /// <param name="PreActivation">As large as C, or empty.</param>
+/// <param name="Copy">C as bfloat16, or empty; for aligned C of which it is worth it.</param>
 /// <param name="Rows">Rows of one C.</param>
 /// <param name="Columns">Columns of one C.</param>
 /// <param name="Alpha">α.</param>
 /// <param name="Beta">β.</param>
 /// <param name="IsAligned">1: columns are a multiple of 4 and all addresses of 16 bytes; 0: one element at a time.</param>
 internal readonly record struct TensorCoreEpilogue<TActivation>(
-    ArrayView<float> C, ArrayView<float> Bias, ArrayView<float> Residual, ArrayView<float> PreActivation, int Rows, int Columns, float Alpha, float Beta, int IsAligned)
+    ArrayView<float> C, ArrayView<float> Bias, ArrayView<float> Residual, ArrayView<float> PreActivation, ArrayView<float> Copy,
+    int Rows, int Columns, float Alpha, float Beta, int IsAligned)
     where TActivation : struct, IUnaryOp
 {
     /// <summary>Puts 16 rows of accumulators into shared memory, 256 bytes a row.</summary>
@@ -66,7 +68,7 @@ internal readonly record struct TensorCoreEpilogue<TActivation>(
         int chunk = lane & ((1 << (width - 2)) - 1);
         column += chunk * 4;
         if (column >= Columns) return;
-        ulong c = GlobalAddress(C), residual = GlobalAddress(Residual), pre = GlobalAddress(PreActivation);
+        ulong c = GlobalAddress(C), residual = GlobalAddress(Residual), pre = GlobalAddress(PreActivation), copy = GlobalAddress(Copy);
         Float4 bias = default;
         if (Bias.Length > 0) bias = LoadConstantFloat4(GlobalAddress(Bias) + ((ulong)(uint)column * 4));
         for (int i = lane >> (width - 2); i < count; i += 128 >> width)
@@ -102,6 +104,7 @@ internal readonly record struct TensorCoreEpilogue<TActivation>(
             }
 
             StoreGlobal(c + at, z);
+            if (Copy.Length > 0) StoreGlobal(copy + (at >> 1), PackBFloat16(z.X, z.Y), PackBFloat16(z.Z, z.W));
         }
     }
 

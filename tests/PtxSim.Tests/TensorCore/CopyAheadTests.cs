@@ -1,0 +1,93 @@
+using MiniVlp.Kernels;
+using MiniVlp.PtxSim.Driver;
+using MiniVlp.PtxSim.Machine;
+using Xunit;
+
+namespace MiniVlp.PtxSim.Tests.TensorCore;
+
+/// <summary>Copies in bfloat16 that kernels write beside their results, where the last results in the same memory were converted.</summary>
+public sealed class CopyAheadTests
+{
+    private const int Rows = 72, Width = 128, Heads = 2;
+
+    private static readonly AttentionShape Shape = new(1, Heads, Heads, Rows, Rows, Width / Heads, Width / Heads, 0.125f, Causal: false, 0, 0);
+
+    /// <summary>norm → product with activation → attention → product, and gradients of activation and norm, each multiplied: all are converted in the first run alone.</summary>
+    [Fact]
+    public void Results_that_are_multiplied_are_converted_as_they_are_written()
+    {
+        using GpuBackend backend = TensorCoreDevice.Create();
+        List<DeviceBuffer> buffers = [];
+        DeviceBuffer x = Make(1, Rows * Width), weight = Make(2, Width), bias = Make(3, Width), product = Make(4, Width * Width), dy = Make(5, Rows * Width);
+        DeviceBuffer normed = Room(), hidden = Room(), attended = Room(), result = Room(), statistics = Room(2 * Rows), scores = Room(2 * Heads * Rows), activationGradient = Room(), normGradient = Room();
+        DeviceBuffer dweight = Room(Width), dbias = Room(Width), sumOfGradients = Room();
+
+        (float[][] first, int conversions) = Run(bias);
+        (float[][] second, int conversionsAgain) = Run(bias);
+        Assert.Equal(first, second);
+        if (!StandInDriver.UsesRealDriver)
+        {
+            Assert.Equal(6, conversions);          // the product's right operand, and what five kernels wrote
+            Assert.Equal(0, conversionsAgain);
+        }
+
+        // Other values: the copies are of what is there now.
+        backend.Upload(Values(7, Rows * Width), x);
+        (float[][] third, _) = Run(bias);
+        backend.Precision = MatMulPrecision.Float32;
+        (float[][] expected, _) = Run(bias);
+        for (int i = 0; i < third.Length; i++)
+        {
+            float limit = 0.03f * expected[i].Max(MathF.Abs);
+            Assert.All(expected[i].Zip(third[i]), pair => Assert.InRange(pair.Second, pair.First - limit, pair.First + limit));
+            Assert.NotEqual(first[i], third[i]);
+        }
+
+        foreach (DeviceBuffer buffer in buffers) backend.Return(buffer);
+        Assert.Equal(0, backend.RentedBytes);
+
+        (float[][] Results, int Conversions) Run(DeviceBuffer addend)
+        {
+            List<(string Kernel, Statistics Statistics)> launches = TensorCoreDevice.Launched(() =>
+            {
+                MatMulArgs args = new(Rows, Width, Width);
+                backend.LayerNorm(x, weight, addend, 1e-5f, Width, normed, statistics);
+                backend.MatMul<QuickGelu>(args, normed, product, hidden, default, default, default);
+                backend.Attention(Shape, hidden, hidden, hidden, default, default, attended, scores);
+                backend.MatMul(args, attended, product, result);
+                backend.UnaryBackward<QuickGelu>(x, normed, dy, new GradientTarget(activationGradient, Accumulate: false));
+                backend.MatMul(args, activationGradient, product, sumOfGradients);
+                backend.Copy(dy, normGradient);
+                backend.LayerNormBackward(
+                    x, weight, statistics, dy, Width, new GradientTarget(normGradient, Accumulate: true), new GradientTarget(dweight, Accumulate: false), new GradientTarget(dbias, Accumulate: false));
+                backend.MatMul(args with { Beta = 1f }, normGradient, product, sumOfGradients);
+            });
+            float[][] results = [.. new[] { result, sumOfGradients }.Select(buffer =>
+            {
+                float[] values = new float[buffer.Length];
+                backend.Download(buffer, values);
+                return values;
+            })];
+            return (results, launches.Count(launch => launch.Kernel.StartsWith("ToBFloat16", StringComparison.Ordinal)));
+        }
+
+        DeviceBuffer Make(int seed, int length)
+        {
+            DeviceBuffer buffer = Room(length);
+            backend.Upload(Values(seed, length), buffer);
+            return buffer;
+        }
+
+        DeviceBuffer Room(int length = Rows * Width)
+        {
+            buffers.Add(backend.Rent(length));
+            return buffers[^1];
+        }
+    }
+
+    private static float[] Values(int seed, int length)
+    {
+        Random random = new(seed);
+        return [.. Enumerable.Range(0, length).Select(_ => (random.NextSingle() - 0.4f) * 0.5f)];
+    }
+}
