@@ -77,9 +77,10 @@ internal sealed class Cluster
         TryRelease();
     }
 
-    private void TryRelease()
+    /// <summary>Lets go who waits where all others have arrived or ended.</summary>
+    public void TryRelease()
     {
-        if (_arrivals < _groups.Sum(group => group.LiveWarps)) return;
+        if (_arrivals == 0 || _arrivals < _groups.Sum(group => group.LiveWarps)) return;
         int[] clock = new int[_groups[0].Agents], proxy = new int[clock.Length];
         foreach (ThreadGroup group in _groups) group.Release(clock, proxy);
         foreach (ThreadGroup group in _groups) group.Acquire(clock, proxy);
