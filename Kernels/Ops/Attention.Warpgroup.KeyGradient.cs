@@ -74,6 +74,9 @@ public sealed partial class GpuBackend
             }
         }
 
+        /// <summary>Whether keys and values stay in registers too.</summary>
+        private static bool KeepsKeys => THead.Size <= 64;
+
         /// <summary>Tiles of queries of a head.</summary>
         private int QueryTiles => (Sizes.QueryLength + HeadSquares.Rows - 1) >> 6;
 
@@ -142,18 +145,19 @@ public sealed partial class GpuBackend
             // From one lane, so that the assembler knows it for the same in all: descriptors then stay in uniform registers.
             uint half = ShuffleFrom(thread >> 7, 0), lane = thread & 31;
             int first = firstKey + (int)(half * HeadSquares.Rows), key = firstKey + (int)(((thread >> 5) * 16) + (lane >> 2)), heads = Sizes.HeadsPerKeyValueHead;
-            ulong keys = HeadSquares.Descriptor(tiles.OwnScores(half)), values = HeadSquares.Descriptor(tiles.OwnWeights(half));
 
             // What only the other warpgroup's keys are seen by.
             int tile = FirstTile(first), begin = (tile - firstTile) * heads, full = (FirstFullTile(first + HeadSquares.Rows) - firstTile) * heads, step = 0, head = 0;
             for (; step < begin; step++) tiles.Skip(step, lane);
-            if (step < steps) BarrierWait(tiles.OwnFull, 0);
+            if (steps > 0) BarrierWait(tiles.OwnFull, 0);
+
+            Operands own = new(tiles, half, (thread >> 5) & 3, lane);
 
             // Behind the branches: the assembler wants them to come from one place.
             Accumulator128 keyGradient = HeadBoxes.Zero<THead>(), valueGradient = HeadBoxes.Zero<THead>();
             for (; step < full; step++)
             {
-                Step(tiles, keys, values, step, step > begin, lane, key, (tile * HeadSquares.Rows) + (int)((lane & 3) * 2), isEdge: true, ref keyGradient, ref valueGradient);
+                Step(tiles, own, step, step > begin, lane, key, (tile * HeadSquares.Rows) + (int)((lane & 3) * 2), isEdge: true, ref keyGradient, ref valueGradient);
                 head++;
                 if (head == heads)
                 {
@@ -165,7 +169,7 @@ public sealed partial class GpuBackend
             // Between the loops the sums go to other registers.
             HeadBoxes.Wait<THead>(ref keyGradient);
             HeadBoxes.Wait<THead>(ref valueGradient);
-            for (; step < steps; step++) Step(tiles, keys, values, step, step > begin, lane, key, 0, isEdge: false, ref keyGradient, ref valueGradient);
+            for (; step < steps; step++) Step(tiles, own, step, step > begin, lane, key, 0, isEdge: false, ref keyGradient, ref valueGradient);
             HeadBoxes.Wait<THead>(ref keyGradient);
             HeadBoxes.Wait<THead>(ref valueGradient);
             KeyGradientRows.Store<THead, TRules>(DKey, DValue, KeyMask, Sizes, ref keyGradient, ref valueGradient, key, lane);
@@ -173,16 +177,16 @@ public sealed partial class GpuBackend
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private void Step(
-            in GradientTiles<THead> tiles, ulong keys, ulong values, int step, bool hasStepBefore, uint lane, int key, int query, bool isEdge,
+            in GradientTiles<THead> tiles, in Operands own, int step, bool hasStepBefore, uint lane, int key, int query, bool isEdge,
             ref Accumulator128 keyGradient, ref Accumulator128 valueGradient)
         {
             ulong queries = HeadSquares.Descriptor(tiles.Scores(step)), gradients = HeadSquares.Descriptor(tiles.Weights(step));
             uint numbers = tiles.Numbers(step) + ((lane & 3) * 8);
             BarrierWait(tiles.Full(step), GradientTiles<THead>.Phase(step));
             Fence();
-            Accumulator64 p = HeadSquares.MultiplyTransposed<THead>(keys, queries);
+            Accumulator64 p = KeepsKeys ? HeadSquares.MultiplyTransposed<THead>(own.Key, queries) : HeadSquares.MultiplyTransposed<THead>(own.KeyTile, queries);
             Commit();
-            Accumulator64 dp = HeadSquares.MultiplyTransposed<THead>(values, gradients);
+            Accumulator64 dp = KeepsKeys ? HeadSquares.MultiplyTransposed<THead>(own.Value, gradients) : HeadSquares.MultiplyTransposed<THead>(own.ValueTile, gradients);
             Commit();
 
             // p, transposed, and dvalue += pᵀ · doutput. With the scores, the products of the step before are there.
@@ -215,6 +219,25 @@ public sealed partial class GpuBackend
             if (THead.Size <= 64) return;
             HeadBoxes.Wait<THead>(ref valueGradient);
             HeadBoxes.Wait<THead>(ref keyGradient);
+        }
+
+        /// <summary>Keys and values of a warpgroup: in registers, or where they lie.</summary>
+        private readonly struct Operands
+        {
+            public readonly HeadFragments Key, Value;
+            public readonly ulong KeyTile, ValueTile;
+
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            public Operands(in GradientTiles<THead> tiles, uint half, uint warp, uint lane)
+            {
+                KeyTile = HeadSquares.Descriptor(tiles.OwnScores(half));
+                ValueTile = HeadSquares.Descriptor(tiles.OwnWeights(half));
+                Key = default;
+                Value = default;
+                if (!KeepsKeys) return;
+                Key = HeadSquares.LoadLeft<THead>(tiles.OwnScores(half), warp * 16, lane);
+                Value = HeadSquares.LoadLeft<THead>(tiles.OwnWeights(half), warp * 16, lane);
+            }
         }
     }
 }

@@ -101,14 +101,15 @@ public sealed partial class GpuBackend
             // From one lane, so that the assembler knows it for the same in all: descriptors then stay in uniform registers.
             uint half = ShuffleFrom(thread >> 7, 0), lane = thread & 31;
             int first = firstQuery + (int)(half * HeadSquares.Rows), row = firstQuery + (int)(((thread >> 5) * 16) + (lane >> 2));
-            ulong queries = HeadSquares.Descriptor(tiles.OwnScores(half)), gradients = HeadSquares.Descriptor(tiles.OwnWeights(half));
             float shift = Number(0, row), shiftBelow = Number(0, row + 8), dot = Number(Shifts.Length / 2, row), dotBelow = Number(Shifts.Length / 2, row + 8);
             WeightsOfRows exp = new(Sizes.Scale, shift, shiftBelow);
             DifferentiateRows differentiate = new(dot, dotBelow);
 
             int visible = first < Sizes.QueryLength ? Sizes.VisibleTiles(first + HeadSquares.Rows) : 0, full = Sizes.FullTiles(first), step = 0;
             full = full < visible ? full : visible;
-            if (visible > 0) BarrierWait(tiles.OwnFull, 0);
+            if (steps > 0) BarrierWait(tiles.OwnFull, 0);
+            HeadFragments queries = HeadSquares.LoadLeft<THead>(tiles.OwnScores(half), ((thread >> 5) & 3) * 16, lane);
+            HeadFragments gradients = HeadSquares.LoadLeft<THead>(tiles.OwnWeights(half), ((thread >> 5) & 3) * 16, lane);
 
             // Behind the branches: the assembler wants them to come from one place.
             Accumulator128 gradient = HeadBoxes.Zero<THead>();
@@ -135,7 +136,7 @@ public sealed partial class GpuBackend
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private void Step(
-            in GradientTiles<THead> tiles, ulong queries, ulong gradients, int step, int row, uint lane, WeightsOfRows exp, in DifferentiateRows differentiate, bool isEdge,
+            in GradientTiles<THead> tiles, in HeadFragments queries, in HeadFragments gradients, int step, int row, uint lane, WeightsOfRows exp, in DifferentiateRows differentiate, bool isEdge,
             ref Accumulator128 gradient)
         {
             ulong keys = HeadSquares.Descriptor(tiles.Scores(step)), values = HeadSquares.Descriptor(tiles.Weights(step));

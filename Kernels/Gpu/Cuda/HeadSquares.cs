@@ -42,6 +42,42 @@ internal static class HeadSquares
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ulong Descriptor(uint tile) => InstructionsHopper.Descriptor(tile, BoxBytes, 1024);
 
+    /// <summary>Loads the rows of a warp as a left operand, where there are registers for it: shared memory is then read for the right one alone.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static HeadFragments LoadLeft<THead>(uint tile, uint firstRow, uint lane)
+        where THead : struct, IHeadSize
+    {
+        // The TMA unit swizzles a box as heads of 64 are.
+        HeadFragments result = HeadTile.LoadLeft<Head64>(HeadTile.LeftLane<Head64>(tile, firstRow, lane));
+        if (THead.Size <= 64) return result;
+        HeadFragments second = HeadTile.LoadLeft<Head64>(HeadTile.LeftLane<Head64>(tile + BoxBytes, firstRow, lane));
+        result.K4 = second.K0;
+        result.K5 = second.K1;
+        result.K6 = second.K2;
+        result.K7 = second.K3;
+        return result;
+    }
+
+    /// <summary>left[64, head] · right[64, head]ᵀ, the left operand in registers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Accumulator64 MultiplyTransposed<THead>(in HeadFragments left, ulong right)
+        where THead : struct, IHeadSize
+    {
+        Accumulator64 result = Multiply64(left.K0, right, 0);
+        result = InstructionsHopper.Multiply(result, left.K1, right + HeadStep, 0);
+        result = InstructionsHopper.Multiply(result, left.K2, right + (2 * HeadStep), 0);
+        result = InstructionsHopper.Multiply(result, left.K3, right + (3 * HeadStep), 0);
+        if (THead.Size > 64)
+        {
+            result = InstructionsHopper.Multiply(result, left.K4, right + BoxStep, 0);
+            result = InstructionsHopper.Multiply(result, left.K5, right + BoxStep + HeadStep, 0);
+            result = InstructionsHopper.Multiply(result, left.K6, right + BoxStep + (2 * HeadStep), 0);
+            result = InstructionsHopper.Multiply(result, left.K7, right + BoxStep + (3 * HeadStep), 0);
+        }
+
+        return result;
+    }
+
     /// <summary>left[64, head] · right[64, head]ᵀ, both tiles.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Accumulator64 MultiplyTransposed<THead>(ulong left, ulong right)

@@ -54,6 +54,10 @@ internal static class InstructionsHopper
     [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0..31}, {%64..67}, %68, 1, 1, 1, @69;", InPlace = true)]
     public static Accumulator64 Multiply(Accumulator64 c, UInt4 a, ulong b, int transposeB) => c;
 
+    /// <summary>wgmma.mma_async m64n64k16 bf16 with a in registers: a · b, in fresh accumulators.</summary>
+    [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0..31}, {%32..35}, %36, 0, 1, 1, @37;")]
+    public static Accumulator64 Multiply64(UInt4 a, ulong b, int transposeB) => default;
+
     /// <summary>wgmma.mma_async m64n80k16 bf16 with a in registers: c + a · b.</summary>
     [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n80k16.f32.bf16.bf16 {%0..39}, {%80..83}, %84, 1, 1, 1, @85;", InPlace = true)]
     public static Accumulator80 Multiply(Accumulator80 c, UInt4 a, ulong b, int transposeB) => c;
