@@ -156,6 +156,9 @@ public sealed partial class GpuBackend
             if (isEdge) Accumulator64.ForEach(ref p, ref hide);
             Accumulator64.ForEach(ref p, ref exp);
 
+            // Over long ago: a branch, behind which the assembler must not move the exponentials, which are to run beside dp.
+            BarrierWait(tiles.OwnFull, 0);
+
             // ds = p (dp - doutput · output), and dquery += ds · key
             dp = Wait(dp, 0);
             Accumulator64.ForEach(ref p, dp, differentiate);
