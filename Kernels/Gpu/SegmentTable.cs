@@ -93,8 +93,8 @@ internal static class SegmentTable
     /// <summary>Tensors of one table.</summary>
     public const int Capacity = 16;
 
-    /// <summary>Elements of one group of 256 threads: so many that finding the tensor costs little beside them.</summary>
-    public const int ChunkSize = 16384;
+    /// <summary>Elements of one group of 256 threads.</summary>
+    public const int ChunkSize = 4096;
 
     /// <summary>Tables of all segments in their order, filled one after the other.</summary>
     /// <param name="segments">What to divide among tables.</param>

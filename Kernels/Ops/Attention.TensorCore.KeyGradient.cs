@@ -63,7 +63,7 @@ public sealed partial class GpuBackend
             int step = 0;
             for (; step < edgeSteps; step++) Step(shared, thread, operands, step, steps, begin, full, tiles, isEdge: true, ref cursor, ref next, ref keyGradient, ref valueGradient);
             for (; step < steps; step++) Step(shared, thread, operands, step, steps, begin, full, tiles, isEdge: false, ref cursor, ref next, ref keyGradient, ref valueGradient);
-            KeyGradientRows.Store<THead, TRules>(DKey, DValue, KeyMask, Sizes, ref keyGradient, ref valueGradient, firstKey + (int)((warp * 16) + (lane >> 2)), lane);
+            KeyGradientRows.Store<THead, TRules>(DKey, DValue, default, default, KeyMask, Sizes, ref keyGradient, ref valueGradient, firstKey + (int)((warp * 16) + (lane >> 2)), lane);
         }
 
         private int FirstQuery(int key) => key > Sizes.LastKey ? key - Sizes.LastKey : 0;
@@ -248,7 +248,7 @@ public sealed partial class GpuBackend
         /// <summary>Writes the rows of a thread, as far as they exist. A hidden key has gathered what it must not get, in its own row alone: it gets zeros.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void Store<THead, TRules>(
-            in GpuTarget keyTarget, in GpuTarget valueTarget, ArrayView<int> keyMask, in AttentionSizes sizes,
+            in GpuTarget keyTarget, in GpuTarget valueTarget, ArrayView<float> keyCopy, ArrayView<float> valueCopy, ArrayView<int> keyMask, in AttentionSizes sizes,
             ref Accumulator128 keyGradient, ref Accumulator128 valueGradient, int key, uint lane)
             where THead : struct, IHeadSize
             where TRules : struct, IScoreRules
@@ -270,6 +270,12 @@ public sealed partial class GpuBackend
             ulong keys = GlobalAddress(keyTarget.View), values = GlobalAddress(valueTarget.View);
             if (keyTarget.IsNeeded) HeadTile.StoreRows<THead>(ref keyGradient, keys + row, keys + below, sizes.Scale, sizes.Scale, isRow, isRowBelow, keyTarget.Accumulate != 0 ? 1 : 0);
             if (valueTarget.IsNeeded) HeadTile.StoreRows<THead>(ref valueGradient, values + row, values + below, 1f, 1f, isRow, isRowBelow, valueTarget.Accumulate != 0 ? 1 : 0);
+            keys = GlobalAddress(keyCopy);
+            values = GlobalAddress(valueCopy);
+            row >>= 1;
+            below >>= 1;
+            if (keyCopy.Length > 0) HeadTile.StoreCopies<THead>(ref keyGradient, keys + row, keys + below, sizes.Scale, sizes.Scale, isRow, isRowBelow);
+            if (valueCopy.Length > 0) HeadTile.StoreCopies<THead>(ref valueGradient, values + row, values + below, 1f, 1f, isRow, isRowBelow);
         }
     }
 

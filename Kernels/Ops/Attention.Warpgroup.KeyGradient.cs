@@ -26,7 +26,7 @@ public sealed partial class GpuBackend
     /// <param name="Sizes">The sizes.</param>
     internal readonly record struct WarpgroupKeyGradientKernel<[WarpgroupHeads] THead, [UnbiasedRules] TRules>(
         ArrayView<float> QueryMap, ArrayView<float> KeyMap, ArrayView<float> ValueMap, ArrayView<float> OutputGradientMap, ArrayView<int> KeyMask,
-        ArrayView<float> Shifts, GpuTarget DKey, GpuTarget DValue, AttentionSizes Sizes) : IGpuKernel
+        ArrayView<float> Shifts, GpuTarget DKey, GpuTarget DValue, ArrayView<float> KeyCopy, ArrayView<float> ValueCopy, AttentionSizes Sizes) : IGpuKernel
         where THead : struct, IHeadSize
         where TRules : struct, IScoreRules
     {
@@ -172,7 +172,7 @@ public sealed partial class GpuBackend
             for (; step < steps; step++) Step(tiles, own, step, step > begin, lane, key, 0, isEdge: false, ref keyGradient, ref valueGradient);
             HeadBoxes.Wait<THead>(ref keyGradient);
             HeadBoxes.Wait<THead>(ref valueGradient);
-            KeyGradientRows.Store<THead, TRules>(DKey, DValue, KeyMask, Sizes, ref keyGradient, ref valueGradient, key, lane);
+            KeyGradientRows.Store<THead, TRules>(DKey, DValue, KeyCopy, ValueCopy, KeyMask, Sizes, ref keyGradient, ref valueGradient, key, lane);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -23,7 +23,7 @@ public sealed partial class GpuBackend
     /// <param name="Sizes">The sizes.</param>
     internal readonly record struct WarpgroupQueryGradientKernel<[WarpgroupHeads] THead, [UnbiasedRules] TRules>(
         ArrayView<float> QueryMap, ArrayView<float> KeyMap, ArrayView<float> ValueMap, ArrayView<float> OutputGradientMap, ArrayView<int> KeyMask,
-        ArrayView<float> Shifts, GpuTarget DQuery, AttentionSizes Sizes) : IGpuKernel
+        ArrayView<float> Shifts, GpuTarget DQuery, ArrayView<float> Copy, AttentionSizes Sizes) : IGpuKernel
         where THead : struct, IHeadSize
         where TRules : struct, IScoreRules
     {
@@ -127,6 +127,11 @@ public sealed partial class GpuBackend
             HeadTile.StoreRows<THead>(
                 ref gradient, target + ((uint)row * stride), target + ((uint)(row + 8) * stride), Sizes.Scale, Sizes.Scale,
                 row < Sizes.QueryLength, row + 8 < Sizes.QueryLength, DQuery.Accumulate != 0 ? 1 : 0);
+            if (Copy.Length == 0) return;
+            ulong copy = GlobalAddress(Copy) + ((target - GlobalAddress(DQuery.View)) >> 1);
+            HeadTile.StoreCopies<THead>(
+                ref gradient, copy + ((uint)row * (stride >> 1)), copy + ((uint)(row + 8) * (stride >> 1)), Sizes.Scale, Sizes.Scale,
+                row < Sizes.QueryLength, row + 8 < Sizes.QueryLength);
         }
 
         /// <summary>A number of a query, or of the last one.</summary>

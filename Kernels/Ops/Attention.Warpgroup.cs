@@ -73,7 +73,7 @@ public sealed partial class GpuBackend
         if (gradients.Query.IsNeeded)
         {
             Launch(
-                new WarpgroupQueryGradientKernel<THead, TRules>(query, key, value, outputGradient, operands.KeyMask, shifts, Target(gradients.Query), sizes),
+                new WarpgroupQueryGradientKernel<THead, TRules>(query, key, value, outputGradient, operands.KeyMask, shifts, Target(gradients.Query), CopyAhead(gradients.Query, copies), sizes),
                 GroupCount(shape.QueryLength, WarpgroupQueryGradientKernel<THead, TRules>.Queries), shape.Heads, shape.Batch);
         }
 
@@ -81,12 +81,19 @@ public sealed partial class GpuBackend
         {
             Launch(
                 new WarpgroupKeyGradientKernel<THead, TRules>(
-                    query, key, value, outputGradient, operands.KeyMask, shifts, Target(gradients.Key), Target(gradients.Value), sizes),
+                    query, key, value, outputGradient, operands.KeyMask, shifts, Target(gradients.Key), Target(gradients.Value),
+                    CopyAhead(gradients.Key, copies), CopyAhead(gradients.Value, copies), sizes),
                 GroupCount(shape.KeyLength, WarpgroupKeyGradientKernel<THead, TRules>.Keys), shape.KeyValueHeads, shape.Batch);
         }
 
         return true;
     }
+
+    /// <summary>Room for a copy of a gradient that is not added to another.</summary>
+    private ArrayView<float> CopyAhead(GradientTarget gradient, in AttentionCopies copies)
+        => !gradient.IsNeeded || gradient.Accumulate
+            ? default
+            : CopyAhead(gradient.Buffer, copies.Sources.Query, copies.Sources.Key, copies.Sources.Value, copies.Sources.OutputGradient);
 
     /// <summary>The tensor map of an operand of an attention, by heads.</summary>
     private ArrayView<float> HeadMap(DeviceBuffer copy, in AttentionShape shape, int rows, int heads, int boxRows = HeadBoxes.Rows)

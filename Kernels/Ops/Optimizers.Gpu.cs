@@ -106,6 +106,16 @@ public sealed partial class GpuBackend
             return MathF.FusedMultiplyAdd(-LearningRate, direction, Keep * parameter);
         }
 
+        /// <summary>The same for four elements.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Step(ref Float4 parameters, Float4 gradient, ref Float4 m, ref Float4 v)
+        {
+            parameters.X = Step(parameters.X, gradient.X, ref m.X, ref v.X);
+            parameters.Y = Step(parameters.Y, gradient.Y, ref m.Y, ref v.Y);
+            parameters.Z = Step(parameters.Z, gradient.Z, ref m.Z, ref v.Z);
+            parameters.W = Step(parameters.W, gradient.W, ref m.W, ref v.W);
+        }
+
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private float Advance(ref float m, ref float v, float gradient)
         {
@@ -132,16 +142,20 @@ public sealed partial class GpuBackend
             ArrayView<Float4> parameters = tensor.Parameters.Cast<Float4>(), gradients = tensor.Gradient.Cast<Float4>();
             ArrayView<Float4> firstMoments = tensor.FirstMoment.Cast<Float4>(), secondMoments = tensor.SecondMoment.Cast<Float4>();
             int quadsEnd = Math.Min(tensor.Quads, end / Float4.Length), firstQuad = ((start - Group.IdxX) / Float4.Length) + Group.IdxX;
-            for (int i = firstQuad; i < quadsEnd; i += GroupSize)
+            for (int i = firstQuad; i < quadsEnd; i += 2 * GroupSize)
             {
+                // Two at a time, all loads before the first store: a store might change what a later load reads, for all that the compiler knows.
+                int next = i + GroupSize < quadsEnd ? i + GroupSize : i;
                 Float4 p = parameters[i], g = gradients[i], m = firstMoments[i], v = secondMoments[i];
-                p.X = tensor.Step(p.X, g.X, ref m.X, ref v.X);
-                p.Y = tensor.Step(p.Y, g.Y, ref m.Y, ref v.Y);
-                p.Z = tensor.Step(p.Z, g.Z, ref m.Z, ref v.Z);
-                p.W = tensor.Step(p.W, g.W, ref m.W, ref v.W);
+                Float4 nextP = parameters[next], nextG = gradients[next], nextM = firstMoments[next], nextV = secondMoments[next];
+                tensor.Step(ref p, g, ref m, ref v);
+                tensor.Step(ref nextP, nextG, ref nextM, ref nextV);
                 parameters[i] = p;
                 firstMoments[i] = m;
                 secondMoments[i] = v;
+                parameters[next] = nextP;
+                firstMoments[next] = nextM;
+                secondMoments[next] = nextV;
             }
 
             for (int i = Math.Max(start, (tensor.Quads * Float4.Length) + Group.IdxX); i < end; i += GroupSize)

@@ -12,7 +12,7 @@ public sealed class CopyAheadTests
 
     private static readonly AttentionShape Shape = new(1, Heads, Heads, Rows, Rows, Width / Heads, Width / Heads, 0.125f, Causal: false, 0, 0);
 
-    /// <summary>norm → product with activation → attention → product, and gradients of activation and norm, each multiplied: all are converted in the first run alone.</summary>
+    /// <summary>norm → product with activation → attention → product, and gradients of attention, activation and norm, each multiplied: all are converted in the first run alone.</summary>
     [Fact]
     public void Results_that_are_multiplied_are_converted_as_they_are_written()
     {
@@ -20,14 +20,14 @@ public sealed class CopyAheadTests
         List<DeviceBuffer> buffers = [];
         DeviceBuffer x = Make(1, Rows * Width), weight = Make(2, Width), bias = Make(3, Width), product = Make(4, Width * Width), dy = Make(5, Rows * Width);
         DeviceBuffer normed = Room(), hidden = Room(), attended = Room(), result = Room(), statistics = Room(2 * Rows), scores = Room(2 * Heads * Rows), activationGradient = Room(), normGradient = Room();
-        DeviceBuffer dweight = Room(Width), dbias = Room(Width), sumOfGradients = Room();
+        DeviceBuffer queryGradient = Room(), keyGradient = Room(), valueGradient = Room(), dweight = Room(Width), dbias = Room(Width), sumOfGradients = Room();
 
         (float[][] first, int conversions) = Run(bias);
         (float[][] second, int conversionsAgain) = Run(bias);
         Assert.Equal(first, second);
         if (!StandInDriver.UsesRealDriver)
         {
-            Assert.Equal(6, conversions);          // the product's right operand, and what five kernels wrote
+            Assert.Equal(10, conversions);         // two inputs, and what the kernels wrote: norm, product, attention, its three gradients, those of activation and norm
             Assert.Equal(0, conversionsAgain);
         }
 
@@ -55,8 +55,14 @@ public sealed class CopyAheadTests
                 backend.MatMul<QuickGelu>(args, normed, product, hidden, default, default, default);
                 backend.Attention(Shape, hidden, hidden, hidden, default, default, attended, scores);
                 backend.MatMul(args, attended, product, result);
+                backend.AttentionBackward(
+                    Shape, hidden, hidden, hidden, default, default, attended, scores, dy,
+                    new AttentionGradients(new GradientTarget(queryGradient, Accumulate: false), new GradientTarget(keyGradient, Accumulate: false), new GradientTarget(valueGradient, Accumulate: false), default));
+                backend.MatMul(args, queryGradient, product, sumOfGradients);
+                backend.MatMul(args with { Beta = 1f }, keyGradient, product, sumOfGradients);
+                backend.MatMul(args with { Beta = 1f }, valueGradient, product, sumOfGradients);
                 backend.UnaryBackward<QuickGelu>(x, normed, dy, new GradientTarget(activationGradient, Accumulate: false));
-                backend.MatMul(args, activationGradient, product, sumOfGradients);
+                backend.MatMul(args with { Beta = 1f }, activationGradient, product, sumOfGradients);
                 backend.Copy(dy, normGradient);
                 backend.LayerNormBackward(
                     x, weight, statistics, dy, Width, new GradientTarget(normGradient, Accumulate: true), new GradientTarget(dweight, Accumulate: false), new GradientTarget(dbias, Accumulate: false));
