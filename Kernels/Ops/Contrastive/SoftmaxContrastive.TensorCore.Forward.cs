@@ -25,8 +25,7 @@ public sealed partial class GpuBackend
 
         public static CudaLevel Level => CudaLevel.Sm80;
 
-        /// <summary>With a teacher a few addresses do not fit into registers; they are needed once a tile.</summary>
-        public static bool IsHot => !TTeacher.IsPresent;
+        public static bool IsHot => true;
 
         public static bool UsesTensorCores => true;
 
@@ -45,14 +44,12 @@ public sealed partial class GpuBackend
                 {
                     int start = (column * ContrastiveTile.Size) + tile.Column;
 
-                    // Each row by itself, so that ids and comparisons of the columns are not kept for all of them in registers that are not there.
-                    a.Look(Features, ref dots.Upper, ref dots.TeacherUpper, false, tile.Row, tile.Again<TTeacher>(start));
-                    WarpBarrier();
-                    b.Look(Features, ref dots.Upper, ref dots.TeacherUpper, true, tile.Row + 8, tile.Again<TTeacher>(start));
-                    WarpBarrier();
-                    c.Look(Features, ref dots.Lower, ref dots.TeacherLower, false, tile.Row + 16, tile.Again<TTeacher>(start));
-                    WarpBarrier();
-                    d.Look(Features, ref dots.Lower, ref dots.TeacherLower, true, tile.Row + 24, tile.Again<TTeacher>(start));
+                    // Each row behind a branch of its own, so that ids and comparisons of the columns are not kept for all of them in registers that are not
+                    // there. Rows that do not exist are not stored.
+                    if (tile.Row < Features.RowCount) a.Look(Features, ref dots.Upper, ref dots.TeacherUpper, false, tile.Row, start);
+                    if (tile.Row + 8 < Features.RowCount) b.Look(Features, ref dots.Upper, ref dots.TeacherUpper, true, tile.Row + 8, start);
+                    if (tile.Row + 16 < Features.RowCount) c.Look(Features, ref dots.Lower, ref dots.TeacherLower, false, tile.Row + 16, start);
+                    if (tile.Row + 24 < Features.RowCount) d.Look(Features, ref dots.Lower, ref dots.TeacherLower, true, tile.Row + 24, start);
                 }
                 else
                 {

@@ -125,12 +125,6 @@ public sealed partial class GpuBackend
         /// <summary>First column of this thread in the tile; its others are the next one, and both of every 8 of 64.</summary>
         public int Column => (int)(((Thread >> 7) * 64) + ((Thread & 3) * 2));
 
-        /// <summary>The same number, which the compiler cannot know to be the same: what follows from it is computed again, not kept in registers. With a teacher that gains nothing.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public int Again<TTeacher>(int column)
-            where TTeacher : struct, ITeacher
-            => TTeacher.IsPresent ? column : (int)ShuffleFrom((uint)column, Thread & 31);
-
         /// <summary>Starts to copy what the first step of <see cref="Multiply"/> needs.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public ContrastiveCursor Start<TTeacher>(int firstTile, int endTile)
