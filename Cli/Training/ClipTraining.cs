@@ -7,6 +7,7 @@ using MiniVlp.Cli.Evaluation;
 using MiniVlp.Cli.TensorBoard;
 using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Images;
+using MiniVlp.Kernels;
 using MiniVlp.Models;
 using MiniVlp.Nn.Optimizers;
 using MiniVlp.Nn.Training;
@@ -116,7 +117,10 @@ public sealed class ClipTraining : IDisposable
             ? new ImageAugmentation(new RandomResizedCrop(_parts.ImageSize) { Scale = (0.7, 1) }, new HorizontalFlip())
             : null;
         ImageTextBatchBuilder builder = new(_dataset, _parts.Preprocessor, _parts.Tokenizer, _parts.ContextLength, augmentation, seed);
-        DataLoaderOptions loading = new() { BatchSize = _options.BatchSize, Seed = seed, StartEpoch = _start.Epoch, StartPosition = _start.Position, Workers = 1 };
+
+        // The CPU computes with all its processors already; a GPU leaves them to the pictures.
+        int workers = _parts.Device.Backend is GpuBackend ? Math.Clamp(Environment.ProcessorCount / 2, 1, 8) : 1;
+        DataLoaderOptions loading = new() { BatchSize = _options.BatchSize, Seed = seed, StartEpoch = _start.Epoch, StartPosition = _start.Position, Workers = workers, Prefetch = Math.Max(4, workers + 2) };
         using DataLoader<ImageTextBatch> loader = new(_dataset.Count, loading, builder.Build);
         using TensorBoardWriter events = new(Path.Combine(_folder, "events"));
         TrainingPace pace = new(_options.Minutes);
