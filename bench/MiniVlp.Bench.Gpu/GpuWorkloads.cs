@@ -1,7 +1,6 @@
 using MiniVlp.Autograd;
 using MiniVlp.Bench.Workloads;
 using MiniVlp.Kernels;
-using MiniVlp.Kernels.Gpu.Cuda;
 using MiniVlp.Models;
 using MiniVlp.Nn.Optimizers;
 using MiniVlp.Tensors;
@@ -49,24 +48,7 @@ internal static class GpuWorkloads
     private static Action Gemm(WorkloadSpec spec, Operands operands)
     {
         DeviceBuffer a = operands.Random(checked(spec.M * spec.K), 1), b = operands.Random(checked(spec.N * spec.K), 2), c = operands.Rent(checked(spec.M * spec.N));
-        void Run() => operands.Backend.MatMul(new MatMulArgs(spec.M, spec.N, spec.K) { TransposeB = true }, a, b, c);
-        return spec.Tile is null && spec.Band == 0 ? Run : WithTile((GpuBackend)operands.Backend, spec, Run);
-    }
-
-    /// <summary>The same with a tile, or an order of tiles, that the table would not choose.</summary>
-    private static Action WithTile(GpuBackend backend, WorkloadSpec spec, Action run)
-    {
-        (TensorCoreTileSize Tile, int Parts)? tile = spec.Tile is null ? null
-            : Enum.TryParse(spec.Tile, out TensorCoreTileSize size) ? (size, 1) : throw new NotSupportedException($"There is no tile {spec.Tile}.");
-        return () =>
-        {
-            int band = backend.WgmmaBand;
-            backend.FixedTile = tile;
-            if (spec.Band > 0) backend.WgmmaBand = spec.Band;
-            run();
-            backend.FixedTile = null;
-            backend.WgmmaBand = band;
-        };
+        return () => operands.Backend.MatMul(new MatMulArgs(spec.M, spec.N, spec.K) { TransposeB = true }, a, b, c);
     }
 
     private static Action Attention(WorkloadSpec spec, Operands operands, bool isBackward)

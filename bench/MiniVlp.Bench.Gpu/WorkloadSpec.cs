@@ -18,12 +18,6 @@ internal sealed record WorkloadSpec
     /// <summary>Depth of a product.</summary>
     public int K { get; init; }
 
-    /// <summary>The tile of a product, by its name in the kernels (Wgmma128x256, ...); the table of tiles decides where there is none.</summary>
-    public string? Tile { get; init; }
-
-    /// <summary>Blocks that a product by wgmma takes down C before it goes to the right; 0: as usual.</summary>
-    public int Band { get; init; }
-
     /// <summary>Sequences, pairs or pictures.</summary>
     public int Batch { get; init; }
 

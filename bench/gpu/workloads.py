@@ -65,19 +65,6 @@ def full(is_hopper):
     return result
 
 
-def tiles():
-    """Products by every tile of wgmma and in two orders of tiles, to set the table by; run --tiles."""
-    names = ("Wgmma128x256", "PairedWgmma128x256", "Wgmma64x256", "PairedWgmma64x256")
-    sizes = [(8192, 8192, 8192, "bf16"), (4096, 4096, 4096, "bf16"), (64 * 197, 3072, 768, "bf16"), (64 * 197, 768, 3072, "bf16"),
-             (1024, 1024, 1024, "bf16"), (8192, 8192, 8192, "tf32"), (1024, 1024, 1024, "tf32")]
-    result = []
-    for size in sizes:
-        for name, band in [(name, 8) for name in names] + [(name, 16) for name in names[:2]] + [("Wgmma128x256", 4)]:
-            workload = gemm(*size, [0.9])
-            result.append(workload | dict(section="gemm tiles", name=f"{workload['name']} by {name}, bands of {band}", tile=name, band=band))
-    return result
-
-
 def smoke():
     """One small workload of every kind, in float32, to try the script out where there is no GPU."""
     result = [gemm(64, 48, 32, "float32", [0.55]), attention(32, 16, False, False, 32, 64, [0.9]), attention(32, 16, True, True, 32, 64, [0.7]),

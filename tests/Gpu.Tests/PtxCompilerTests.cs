@@ -44,7 +44,7 @@ public sealed partial class PtxCompilerTests
     {
         using PtxCompiler compiler = new(PtxTarget.Sm90a);
         string text = compiler.Compile(GpuKernelInfo.Of<Hopper>()).Text;
-        Assert.Contains(".maxntid 128, 1, 1\n.explicitcluster\n.reqnctapercluster 2, 1, 1\n.minnctapersm 2\n", text, StringComparison.Ordinal);
+        Assert.Contains(".maxntid 128, 1, 1\n.reqnctapercluster 2, 1, 1\n.minnctapersm 2\n", text, StringComparison.Ordinal);
         Assert.Contains(".extern .shared .align 1024 ", text, StringComparison.Ordinal);
         Assert.Contains("\t.shared .align 16 ", text, StringComparison.Ordinal);
     }

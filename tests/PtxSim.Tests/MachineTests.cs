@@ -193,58 +193,6 @@ public sealed class MachineTests
         Assert.Equal([1100u, 1000u, 1100u, 1000u], memory.Download<uint>(to, 4));
     }
 
-    /// <summary>Group 0 copies a tile into both groups of the cluster; each waits at its own barrier, reads a word, and tells the other group so.</summary>
-    [Theory]
-    [InlineData("", "", "")]
-    [InlineData("@%p7 bra read;", "", "shared memory dynamic+128")]
-    [InlineData("", "@%p2 ret;", "has ended")]
-    [InlineData("", "@%p2 bra copied;", "no mbarrier")]
-    public void Copies_go_to_groups_of_the_cluster(string beforeWait, string beforeBarriers, string expected)
-    {
-        using GlobalMemory memory = new();
-        ulong to = memory.Allocate(2 * 4), tensor = memory.Upload<uint>([.. Enumerable.Range(0, 256).Select(i => (uint)i)]);
-        ulong map = memory.Upload<byte>(new SimulatedTensorMap(tensor, 4, [32, 8], [128], [32, 8], 3).Encode());
-        SimulatedKernel kernel = SimulatedKernel.Load(
-            $$"""
-            .version 8.4
-            .target sm_90a
-            .extern .shared .align 1024 .b8 dynamic[];
-            .visible .entry test(.param .b64 x, .param .b64 y) .explicitcluster .reqnctapercluster 2, 1, 1 {
-            .reg .b32 %r<16>; .reg .b64 %d<8>; .reg .pred %p<8>;
-            ld.param.u64 %d0, [x]; ld.param.u64 %d1, [y]; mov.u32 %r0, %tid.x; mov.u32 %r1, %cluster_ctarank;
-            mov.u64 %d2, dynamic; cvt.u32.u64 %r2, %d2; add.u32 %r3, %r2, 1024; add.u32 %r4, %r2, 1032;
-            setp.eq.u32 %p0, %r0, 0; setp.eq.u32 %p1, %r1, 0; setp.ne.u32 %p2, %r1, 0; and.pred %p3, %p0, %p1; setp.lt.u32 %p7, %r0, 64;
-            {{beforeBarriers}}
-            @%p0 mbarrier.init.shared::cta.b64 [%r3], 1;
-            @%p0 mbarrier.init.shared::cta.b64 [%r4], 2;
-            @%p0 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r3], 1024;
-            copied:
-            barrier.cluster.arrive.release; barrier.cluster.wait.acquire;
-            @%p3 cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%r2], [%d0, {0, 0}], [%r3], 3;
-            {{beforeWait}}
-            wait: mbarrier.try_wait.parity.shared::cta.b64 %p4, [%r3], 0; @!%p4 bra wait;
-            read: ld.shared.u32 %r5, [%r2+128];
-            xor.b32 %r6, %r1, 1;
-            @%p0 mapa.shared::cluster.u32 %r7, %r4, %r6;
-            @%p0 mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%r7];
-            @%p0 mbarrier.arrive.shared::cta.b64 _, [%r4];
-            told: mbarrier.try_wait.parity.shared::cta.b64 %p5, [%r4], 0; @!%p5 bra told;
-            mul.wide.u32 %d3, %r1, 4; add.s64 %d3, %d3, %d1; add.u32 %r5, %r5, %r1; st.global.u32 [%d3], %r5;
-            barrier.cluster.arrive.release; barrier.cluster.wait.acquire;
-            ret; }
-            """)[0];
-        if (expected.Length > 0)
-        {
-            Assert.Contains(expected, Assert.Throws<SimulationException>(() => kernel.Run(memory, 64, [map, to], groups: 2, dynamicShared: 1040)).Message, StringComparison.Ordinal);
-            return;
-        }
-
-        kernel.Run(memory, 64, [map, to], groups: 2, dynamicShared: 1040);
-
-        // Chunk 0 of row 1 holds chunk 1 of it.
-        Assert.Equal([36u, 37u], memory.Download<uint>(to, 2));
-    }
-
     [Fact]
     public void Memory_traffic_is_counted()
     {

@@ -23,9 +23,6 @@ public sealed partial class GpuBackend
     /// <summary>Takes the place of the table that chooses tiles: for tests, and to measure what the table should say.</summary>
     internal (TensorCoreTileSize Tile, int Parts)? FixedTile { get; set; }
 
-    /// <summary>Blocks, or pairs of them, that wgmma takes down C before it goes to the right; to measure what it should be.</summary>
-    internal int WgmmaBand { get; set; } = 8;
-
     /// <summary>Shared memory that one group may have, on CUDA.</summary>
     private int SharedBytesPerGroup => _sharedBytesPerGroup ??= OptInSharedBytes((CudaAccelerator)_accelerator);
 
@@ -164,8 +161,8 @@ public sealed partial class GpuBackend
         TensorMap mapA = a.Map(args.Rows, args.Depth, args, WgmmaMatMulKernel<TBlocks, TOperands, TActivation>.BoxRowsA, TOperands.IsTensorFloat32);
         TensorMap mapB = b.Map(args.Columns, args.Depth, args, WgmmaMatMulKernel<TBlocks, TOperands, TActivation>.BoxRowsB, TOperands.IsTensorFloat32);
         WgmmaMatMulKernel<TBlocks, TOperands, TActivation> kernel = new(
-            _tensorMaps.Get(_stream, mapA), _tensorMaps.Get(_stream, mapB), (mapA.Matrices == 1 ? 1 : 0) | (mapB.Matrices == 1 ? 2 : 0), products,
-            args.Depth, plan.PartDepth, plan.Parts, WgmmaBand, epilogue);
+            _tensorMaps.Get(_stream, mapA), _tensorMaps.Get(_stream, mapB), mapA.Matrices == 1 ? 1 : 0, mapB.Matrices == 1 ? 1 : 0, products,
+            args.Depth, plan.PartDepth, plan.Parts, epilogue);
         long places = (long)GroupCount(args.Rows, WgmmaMatMulKernel<TBlocks, TOperands, TActivation>.ClusterRows)
             * GroupCount(args.Columns, WgmmaMatMulKernel<TBlocks, TOperands, TActivation>.BlockColumns) * products * plan.Parts;
         Launch(kernel, TBlocks.ClusterSize * (int)Math.Min(_accelerator.NumMultiprocessors / TBlocks.ClusterSize, places));

@@ -77,10 +77,9 @@ internal sealed class Cluster
         TryRelease();
     }
 
-    /// <summary>Lets go who waits where all others have arrived or ended.</summary>
-    public void TryRelease()
+    private void TryRelease()
     {
-        if (_arrivals == 0 || _arrivals < _groups.Sum(group => group.LiveWarps)) return;
+        if (_arrivals < _groups.Sum(group => group.LiveWarps)) return;
         int[] clock = new int[_groups[0].Agents], proxy = new int[clock.Length];
         foreach (ThreadGroup group in _groups) group.Release(clock, proxy);
         foreach (ThreadGroup group in _groups) group.Acquire(clock, proxy);

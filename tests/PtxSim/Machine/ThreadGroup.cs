@@ -94,7 +94,6 @@ internal sealed class ThreadGroup
             if (warp.Warpgroup.Count > 0) throw new SimulationException($"{Kernel.Name}, group {Position}, warp {warp.Index}: ended while {warp.Warpgroup.Count} wgmma were under way");
             AsyncCopy.CheckDone(warp);
             foreach (NamedBarrier barrier in _barriers) barrier.TryRelease(this);
-            Cluster.TryRelease();
         }
 
         if (BulkCopies.Count > 0 && (!progress || Random(4) == 0))

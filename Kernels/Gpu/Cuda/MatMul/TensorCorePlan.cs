@@ -63,16 +63,14 @@ internal enum TensorCoreTileSize
 /// <param name="PartDepth">Depth of one part, a multiple of a step.</param>
 internal readonly record struct TensorCorePlan(TensorCoreTileSize Tile, int Parts, int PartDepth)
 {
-    /// <summary>
-    /// A tile of the table: its sizes, how many run on one multiprocessor, how many multiprocessors must take theirs together, what a group costs beside
-    /// its products (the first copies, the epilogue) in steps of depth, and the share of the peak that full waves of it reach; 0 for what only
-    /// measurements take as yet.
-    /// </summary>
-    private readonly record struct Choice(
-        TensorCoreTileSize Tile, int Rows, int Columns, int PerMultiprocessor, int SharedBytes, double Efficiency, int Cluster = 1, int Overhead = 128);
+    /// <summary>A tile of the table: its sizes, how many run on one multiprocessor, and the share of the peak that full waves of it reach.</summary>
+    private readonly record struct Choice(TensorCoreTileSize Tile, int Rows, int Columns, int PerMultiprocessor, int SharedBytes, double Efficiency);
 
     /// <summary>Steps of a sum that are worth a group of their own, and the most parts of a sum.</summary>
     private const int LeastPartDepth = 512, MostParts = 32;
+
+    /// <summary>Cost of a group beside its products (the first copies, the epilogue), in steps of depth.</summary>
+    private const int Overhead = 128;
 
     /// <summary>
     /// What the sum of parts costs, in multiplications that a multiprocessor could do meanwhile at its peak: about 4 µs for the launch, and the way of each
@@ -84,9 +82,6 @@ internal readonly record struct TensorCorePlan(TensorCoreTileSize Tile, int Part
     private static readonly Choice[] Table =
     [
         new(TensorCoreTileSize.Wgmma128x256, 128, 256, 1, 226 * 1024, 0.75),
-        new(TensorCoreTileSize.PairedWgmma128x256, 128, 256, 1, 226 * 1024, 0, Cluster: 2),
-        new(TensorCoreTileSize.Wgmma64x256, 64, 256, 2, 218 * 1024, 0, Overhead: 32),
-        new(TensorCoreTileSize.PairedWgmma64x256, 64, 256, 2, 218 * 1024, 0, Cluster: 2, Overhead: 32),
         new(TensorCoreTileSize.Tile128x256, 128, 256, 1, 192 * 1024, 0.5),
         new(TensorCoreTileSize.Tile128x128, 128, 128, 2, 96 * 1024, 0.45),
         new(TensorCoreTileSize.Tile64x64, 64, 64, 4, 48 * 1024, 0.25),
@@ -97,7 +92,7 @@ internal readonly record struct TensorCorePlan(TensorCoreTileSize Tile, int Part
     /// <param name="step">Elements of one step.</param>
     /// <param name="multiprocessors">Multiprocessors of the device.</param>
     /// <param name="sharedBytes">Shared memory that one group may have.</param>
-    /// <param name="hasWgmma">Whether the tiles of wgmma can be chosen.</param>
+    /// <param name="hasWgmma">Whether <see cref="TensorCoreTileSize.Wgmma128x256"/> can be chosen.</param>
     public static TensorCorePlan For(in MatMulArgs args, int step, int multiprocessors, int sharedBytes, bool hasWgmma)
     {
         TensorCorePlan best = default;
@@ -105,16 +100,15 @@ internal readonly record struct TensorCorePlan(TensorCoreTileSize Tile, int Part
         int products = args.OuterBatch * args.InnerBatch;
         foreach (Choice choice in Table)
         {
-            if (choice.SharedBytes > sharedBytes || (choice.Tile < TensorCoreTileSize.Tile128x256 && !hasWgmma)) continue;
-            long blocks = (long)Divide(args.Rows, choice.Rows * choice.Cluster) * choice.Cluster * Divide(args.Columns, choice.Columns) * products;
+            if (choice.SharedBytes > sharedBytes || (choice.Tile == TensorCoreTileSize.Wgmma128x256 && !hasWgmma)) continue;
+            long blocks = (long)Divide(args.Rows, choice.Rows) * Divide(args.Columns, choice.Columns) * products;
             int most = (int)Math.Clamp((long)multiprocessors * choice.PerMultiprocessor / blocks, 1, Math.Min(MostParts, Math.Max(1, args.Depth / LeastPartDepth)));
             for (int parts = 1; parts <= most; parts++)
             {
                 int partDepth = Divide(Divide(args.Depth, parts), step) * step, count = Divide(args.Depth, partDepth);
                 if (count != parts || (long)products * parts > ushort.MaxValue || (long)products * parts * args.Rows * args.Columns > int.MaxValue) continue;
-                int clusters = multiprocessors / choice.Cluster;
-                long perMultiprocessor = ((blocks / choice.Cluster * parts) + clusters - 1) / clusters;
-                double time = (double)perMultiprocessor * choice.Rows * choice.Columns * (partDepth + choice.Overhead) / choice.Efficiency;
+                long perMultiprocessor = ((blocks * parts) + multiprocessors - 1) / multiprocessors;
+                double time = (double)perMultiprocessor * choice.Rows * choice.Columns * (partDepth + Overhead) / choice.Efficiency;
                 if (parts > 1) time += SumLaunch + (SumElement * products * parts * args.Rows * args.Columns);
                 if (time >= bestTime) continue;
                 (best, bestTime) = (new TensorCorePlan(choice.Tile, parts, partDepth), time);

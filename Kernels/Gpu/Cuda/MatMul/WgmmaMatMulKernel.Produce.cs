@@ -17,7 +17,7 @@ internal readonly partial record struct WgmmaMatMulKernel<TBlocks, TOperands, TA
         for (int index = FirstIndex; index < Indices; index += IndexStride)
         {
             Place place = Locate(index);
-            int productA = (Sharing & 1) != 0 ? 0 : place.Product, productB = (Sharing & 2) != 0 ? 0 : place.Product;
+            int productA = SharesA != 0 ? 0 : place.Product, productB = SharesB != 0 ? 0 : place.Product;
             for (int k = place.FirstDepth; k < place.EndDepth; k += Step)
             {
                 uint to = shared + (stage * (uint)StageBytes), barrier = full + (8 * stage);
@@ -112,7 +112,7 @@ internal readonly partial record struct WgmmaMatMulKernel<TBlocks, TOperands, TA
     {
         int down = Down, across = Across, matrix = index / (down * across), part = matrix / Products;
         index -= matrix * down * across;
-        int first = index / (Band * across) * Band, height = down - first < Band ? down - first : Band;
+        int first = index / (BlocksTogether * across) * BlocksTogether, height = down - first < BlocksTogether ? down - first : BlocksTogether;
         index -= first * across;
         Place place = default;
         place.Row = Pin(((first + (index % height)) * ClusterRows) + (Rank * BlockRows));

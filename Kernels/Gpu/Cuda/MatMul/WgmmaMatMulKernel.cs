@@ -19,15 +19,15 @@ namespace MiniVlp.Kernels.Gpu.Cuda;
 /// </remarks>
 /// <param name="MapA">Tensor map of A: (columns as stored, rows as stored, products), boxes of 128 bytes x 128 rows, or x 64 where steps are contiguous.</param>
 /// <param name="MapB">Tensor map of B: boxes of 128 bytes x 256 rows, or x 64.</param>
-/// <param name="Sharing">Bit 0: one A for all products; bit 1: one B.</param>
+/// <param name="SharesA">1: one A for all products.</param>
+/// <param name="SharesB">1: one B for all products.</param>
 /// <param name="Products">Number of products.</param>
 /// <param name="Depth">Elements that are summed over.</param>
 /// <param name="PartDepth">Depth of one part, where the sum is cut into parts; a multiple of a step.</param>
 /// <param name="Parts">Number of parts; each is a matrix C of its own.</param>
-/// <param name="Band">Places of a cluster, one below the other, that are taken before the next ones to the right, so that the second-level cache has them.</param>
 /// <param name="Epilogue">What happens to the sums.</param>
 internal readonly partial record struct WgmmaMatMulKernel<TBlocks, TOperands, [EpilogueActivations] TActivation>(
-    ArrayView<float> MapA, ArrayView<float> MapB, int Sharing, int Products, int Depth, int PartDepth, int Parts, int Band,
+    ArrayView<float> MapA, ArrayView<float> MapB, int SharesA, int SharesB, int Products, int Depth, int PartDepth, int Parts,
     TensorCoreEpilogue<TActivation> Epilogue) : IGpuKernel
     where TBlocks : struct, IWarpgroupBlocks
     where TOperands : struct, IWarpgroupOperands
@@ -51,7 +51,7 @@ internal readonly partial record struct WgmmaMatMulKernel<TBlocks, TOperands, [E
     /// <summary>Columns of a block.</summary>
     public const int BlockColumns = 256;
 
-    private const int BoxBytes = 64 * 128, ColumnsBytes = BlockColumns * 128, Warps = 8;
+    private const int BlocksTogether = 8, BoxBytes = 64 * 128, ColumnsBytes = BlockColumns * 128, Warps = 8;
 
     /// <summary>Steps that have room.</summary>
     private static int Stages => TBlocks.AreOwn ? 5 : 4;
