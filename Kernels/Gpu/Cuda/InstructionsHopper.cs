@@ -167,10 +167,6 @@ internal static class InstructionsHopper
     [IntrinsicImplementation, Ptx("mbarrier.arrive.shared::cta.b64 _, [%0];")]
     public static void BarrierArrive(uint barrier) { }
 
-    /// <summary>mapa, mbarrier.arrive: the same at the barrier in the same place of another group of the cluster.</summary>
-    [IntrinsicImplementation, Ptx("{ .reg .b32 r; mapa.shared::cluster.u32 r, %0, %1; mbarrier.arrive.release.cluster.shared::cluster.b64 _, [r]; }")]
-    public static void BarrierArrive(uint barrier, uint rank) { }
-
     /// <summary>mbarrier.arrive.expect_tx: arrives and announces bytes that copies will bring.</summary>
     [IntrinsicImplementation, Ptx("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;")]
     public static void BarrierArriveExpect(uint barrier, uint bytes) { }
@@ -188,13 +184,6 @@ internal static class InstructionsHopper
     /// <summary>cp.async.bulk.tensor.3d: the same at (x, y, z).</summary>
     [IntrinsicImplementation, Ptx("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], [%5];")]
     public static void LoadTile(uint shared, ulong map, int x, int y, int z, uint barrier) { }
-
-    /// <summary>
-    /// cp.async.bulk.tensor.3d multicast: the same, to the same place of the groups of the cluster whose bits are set (a constant), each of which
-    /// counts the bytes at its own barrier.
-    /// </summary>
-    [IntrinsicImplementation, Ptx("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%2, %3, %4}], [%5], @6;")]
-    public static void LoadTile(uint shared, ulong map, int x, int y, int z, uint barrier, int groups) { }
 
     /// <summary>cp.async.bulk.tensor.4d: the same at (x, y, z, w).</summary>
     [IntrinsicImplementation, Ptx("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], [%6];")]
@@ -222,8 +211,8 @@ internal static class InstructionsHopper
     [IntrinsicImplementation, Ptx("setmaxnreg.inc.sync.aligned.u32 @0;")]
     public static void TakeRegisters(int count) { }
 
-    /// <summary>barrier.cluster arrive and wait: all threads of all groups of the cluster, lanes of a warp together or not.</summary>
-    [IntrinsicImplementation, Ptx("barrier.cluster.arrive.release; barrier.cluster.wait.acquire;")]
+    /// <summary>barrier.cluster arrive and wait: all threads of all groups of the cluster.</summary>
+    [IntrinsicImplementation, Ptx("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;")]
     public static void ClusterBarrier() { }
 
     /// <summary>%cluster_ctarank: the place of a group in its cluster.</summary>

@@ -35,7 +35,7 @@ internal static partial class PtxText
         module = SharedAlignment().Replace(module, match => Align(match, kernel));
         module = EntryName().Replace(module, $".visible .entry {kernel.Name}(");
         if (kernel.ClusterSize > 1)
-            module = GroupLimit().Replace(module, string.Create(CultureInfo.InvariantCulture, $"$0\n.explicitcluster\n.reqnctapercluster {kernel.ClusterSize}, 1, 1"));
+            module = GroupLimit().Replace(module, string.Create(CultureInfo.InvariantCulture, $"$0\n.reqnctapercluster {kernel.ClusterSize}, 1, 1"));
         return Renumber(module);
     }
 

@@ -121,10 +121,7 @@ public sealed partial class GpuBackend
     {
         switch (plan.Tile)
         {
-            case TensorCoreTileSize.Wgmma128x256: LaunchWgmma<SharedBlocks, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
-            case TensorCoreTileSize.PairedWgmma128x256: LaunchWgmma<PairedSharedBlocks, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
-            case TensorCoreTileSize.Wgmma64x256: LaunchWgmma<OwnBlocks, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
-            case TensorCoreTileSize.PairedWgmma64x256: LaunchWgmma<PairedOwnBlocks, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
+            case TensorCoreTileSize.Wgmma128x256: LaunchWgmma<TPrecision, TActivation>(args, plan, a, b, epilogue); break;
             case TensorCoreTileSize.Tile128x256: LaunchTensorCores<Tile128x256, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
             case TensorCoreTileSize.Tile128x128: LaunchTensorCores<Tile128x128, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
             default: LaunchTensorCores<Tile64x64, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
@@ -137,35 +134,33 @@ public sealed partial class GpuBackend
         => TPrecision.Bytes == 2 || !(a.IsStepContiguous || b.IsStepContiguous);
 
     /// <summary>Picks the operands for wgmma.</summary>
-    private void LaunchWgmma<TBlocks, TPrecision, TActivation>(
+    private void LaunchWgmma<TPrecision, TActivation>(
         in MatMulArgs args, in TensorCorePlan plan, in TensorCoreOperand a, in TensorCoreOperand b, in TensorCoreEpilogue<TActivation> epilogue)
-        where TBlocks : struct, IWarpgroupBlocks
         where TPrecision : struct, ITensorCorePrecision
         where TActivation : struct, IUnaryOp
     {
-        if (TPrecision.Bytes == 4) LaunchWarpgroups<TBlocks, TensorFloat32Operands, TActivation>(args, plan, a, b, epilogue);
-        else if (a.IsStepContiguous && b.IsStepContiguous) LaunchWarpgroups<TBlocks, BFloat16Operands<StepContiguous, StepContiguous>, TActivation>(args, plan, a, b, epilogue);
-        else if (a.IsStepContiguous) LaunchWarpgroups<TBlocks, BFloat16Operands<StepContiguous, DepthContiguous>, TActivation>(args, plan, a, b, epilogue);
-        else if (b.IsStepContiguous) LaunchWarpgroups<TBlocks, BFloat16Operands<DepthContiguous, StepContiguous>, TActivation>(args, plan, a, b, epilogue);
-        else LaunchWarpgroups<TBlocks, BFloat16Operands<DepthContiguous, DepthContiguous>, TActivation>(args, plan, a, b, epilogue);
+        if (TPrecision.Bytes == 4) LaunchWarpgroups<TensorFloat32Operands, TActivation>(args, plan, a, b, epilogue);
+        else if (a.IsStepContiguous && b.IsStepContiguous) LaunchWarpgroups<BFloat16Operands<StepContiguous, StepContiguous>, TActivation>(args, plan, a, b, epilogue);
+        else if (a.IsStepContiguous) LaunchWarpgroups<BFloat16Operands<StepContiguous, DepthContiguous>, TActivation>(args, plan, a, b, epilogue);
+        else if (b.IsStepContiguous) LaunchWarpgroups<BFloat16Operands<DepthContiguous, StepContiguous>, TActivation>(args, plan, a, b, epilogue);
+        else LaunchWarpgroups<BFloat16Operands<DepthContiguous, DepthContiguous>, TActivation>(args, plan, a, b, epilogue);
     }
 
-    private void LaunchWarpgroups<TBlocks, TOperands, TActivation>(
+    private void LaunchWarpgroups<TOperands, TActivation>(
         in MatMulArgs args, in TensorCorePlan plan, in TensorCoreOperand a, in TensorCoreOperand b, in TensorCoreEpilogue<TActivation> epilogue)
-        where TBlocks : struct, IWarpgroupBlocks
         where TOperands : struct, IWarpgroupOperands
         where TActivation : struct, IUnaryOp
     {
         int products = args.OuterBatch * args.InnerBatch;
         _tensorMaps ??= new TensorMaps(_accelerator, _recorder);
-        TensorMap mapA = a.Map(args.Rows, args.Depth, args, WgmmaMatMulKernel<TBlocks, TOperands, TActivation>.BoxRowsA, TOperands.IsTensorFloat32);
-        TensorMap mapB = b.Map(args.Columns, args.Depth, args, WgmmaMatMulKernel<TBlocks, TOperands, TActivation>.BoxRowsB, TOperands.IsTensorFloat32);
-        WgmmaMatMulKernel<TBlocks, TOperands, TActivation> kernel = new(
+        TensorMap mapA = a.Map(args.Rows, args.Depth, args, WgmmaMatMulKernel<TOperands, TActivation>.BoxRowsA, TOperands.IsTensorFloat32);
+        TensorMap mapB = b.Map(args.Columns, args.Depth, args, WgmmaMatMulKernel<TOperands, TActivation>.BoxRowsB, TOperands.IsTensorFloat32);
+        WgmmaMatMulKernel<TOperands, TActivation> kernel = new(
             _tensorMaps.Get(_stream, mapA), _tensorMaps.Get(_stream, mapB), mapA.Matrices == 1 ? 1 : 0, mapB.Matrices == 1 ? 1 : 0, products,
             args.Depth, plan.PartDepth, plan.Parts, epilogue);
-        long places = (long)GroupCount(args.Rows, WgmmaMatMulKernel<TBlocks, TOperands, TActivation>.ClusterRows)
-            * GroupCount(args.Columns, WgmmaMatMulKernel<TBlocks, TOperands, TActivation>.BlockColumns) * products * plan.Parts;
-        Launch(kernel, TBlocks.ClusterSize * (int)Math.Min(_accelerator.NumMultiprocessors / TBlocks.ClusterSize, places));
+        long blocks = (long)GroupCount(args.Rows, WgmmaMatMulKernel<TOperands, TActivation>.BlockRows)
+            * GroupCount(args.Columns, WgmmaMatMulKernel<TOperands, TActivation>.BlockColumns) * products * plan.Parts;
+        Launch(kernel, (int)Math.Min(_accelerator.NumMultiprocessors, blocks));
     }
 
     /// <summary>Picks the layouts for mma.sync.</summary>

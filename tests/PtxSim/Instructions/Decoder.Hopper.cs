@@ -12,7 +12,6 @@ internal sealed partial class Decoder
         "mbarrier" => MemoryBarriers(s),
         "cp" when s.Has("tensor") && s.Parts.Any(part => part.StartsWith("mbarrier", StringComparison.Ordinal)) => TensorCopy(s),
         "wgmma" => Warpgroup(s),
-        "mapa" when s.Has("shared::cluster") && s.Type == "u32" => Function(s.Operands, "b32", 2, static (address, rank, _) => address | ((rank + 1) << SharedMemory.RankShift)),
         _ => null,
     };
 
@@ -65,7 +64,7 @@ internal sealed partial class Decoder
     {
         ulong place = address.Of(warp, lane);
         warp.Group.Shared.Write(warp, place, 8);
-        warp.Group.Shared.Barriers[(uint)place] = new MemoryBarrier(((int*)(warp.Registers + count))[lane], warp.Agent, warp.Clock[warp.Agent], warp.Clock.Length);
+        warp.Group.Shared.Barriers[(uint)place] = new MemoryBarrier(((int*)(warp.Registers + count))[lane], warp.Index, warp.Clock[warp.Index], warp.Clock.Length);
     });
 
     private static unsafe ActionInstruction ArriveAt(Address address, int count, bool announces, bool arrives) => ForEachLane((warp, lane) =>
@@ -91,17 +90,17 @@ internal sealed partial class Decoder
 
     private ActionInstruction TensorCopy(PtxStatement s)
     {
-        if (s.Parts.Any(part => part.StartsWith("im2col", StringComparison.Ordinal))) throw NotModelled(s.Opcode);
+        if (s.Has("multicast::cluster") || s.Parts.Any(part => part.StartsWith("im2col", StringComparison.Ordinal))) throw NotModelled(s.Opcode);
         string[] o = s.Operands;
         List<string> source = PtxReader.SplitOperands(o[1].Trim('[', ']'));
         int map = Source(source[0], 8);
-        return TensorCopyOf(AddressOf(o[0]), map, Sources(source[1], 4), AddressOf(o[2]), s.Has("multicast::cluster") ? Source(o[3], 4) : -1);
+        return TensorCopyOf(AddressOf(o[0]), map, Sources(source[1], 4), AddressOf(o[2]));
     }
 
-    private static unsafe ActionInstruction TensorCopyOf(Address destination, int map, int[] coordinates, Address barrier, int groups) => ForEachLane((warp, lane) =>
+    private static unsafe ActionInstruction TensorCopyOf(Address destination, int map, int[] coordinates, Address barrier) => ForEachLane((warp, lane) =>
     {
         int[] start = [.. coordinates.Select(register => ((int*)(warp.Registers + register))[lane])];
-        BulkCopy.Start(warp, ((ulong*)(warp.Registers + map))[lane], start, destination.Of(warp, lane), barrier.Of(warp, lane), groups < 0 ? 1u << warp.Group.Rank : ((uint*)(warp.Registers + groups))[lane]);
+        BulkCopy.Start(warp, ((ulong*)(warp.Registers + map))[lane], start, destination.Of(warp, lane), barrier.Of(warp, lane));
     });
 
     private Instruction Warpgroup(PtxStatement s)

@@ -53,7 +53,7 @@ internal unsafe struct AsyncCopy
                 continue;
             }
 
-            byte* destination = warp.Group.Shared.EndCopy(copy.Destination, copy.Size, warp.Agent, warp.Clock[warp.Agent]);
+            byte* destination = warp.Group.Shared.EndCopy(copy.Destination, copy.Size, warp.Index, warp.Clock[warp.Index]);
             ((ReadOnlySpan<byte>)copy._bytes)[..copy.Size].CopyTo(new Span<byte>(destination, copy.Size));
         }
 

@@ -10,21 +10,16 @@ internal sealed unsafe class BulkCopy(SimulatedTensorMap map, int[] start, uint 
 {
     private readonly int[] _start = start;
 
-    /// <summary>Starts a copy to the same place of one or several groups of the cluster, each of which counts its bytes at its own barrier.</summary>
-    public static void Start(Warp warp, ulong map, int[] start, ulong destination, ulong barrier, uint groups)
+    /// <summary>Starts a copy.</summary>
+    public static void Start(Warp warp, ulong map, int[] start, ulong destination, ulong barrier)
     {
         if (map % 64 != 0) throw new SimulationException($"a tensor map at 0x{map:x}, which is not aligned to 64 bytes");
         SimulatedTensorMap tensor = SimulatedTensorMap.Decode(new ReadOnlySpan<byte>(warp.Group.Global.Range(map, SimulatedTensorMap.EncodedBytes), SimulatedTensorMap.EncodedBytes));
         if (start.Length != tensor.Box.Length) throw new SimulationException($"a copy with {start.Length} coordinates by a map with {tensor.Box.Length} axes");
         int alignment = tensor.Swizzle == 3 ? 1024 : tensor.Swizzle == 2 ? 512 : tensor.Swizzle == 1 ? 256 : 128;
         if (destination % (ulong)alignment != 0) throw new SimulationException($"a copy by TMA to shared address {(long)destination - SharedMemory.Base}, which is not aligned to {alignment} bytes");
-        for (int rank = 0; groups >> rank != 0; rank++)
-        {
-            if ((groups >> rank & 1) == 0) continue;
-            ThreadGroup group = warp.Group.Cluster.Group(rank);
-            group.Shared.StartCopy(warp, destination, tensor.BoxBytes);
-            group.BulkCopies.Add(new BulkCopy(tensor, start, (uint)destination, MemoryBarrier.At(warp, group, barrier)));
-        }
+        warp.Group.Shared.StartCopy(warp, destination, tensor.BoxBytes);
+        warp.Group.BulkCopies.Add(new BulkCopy(tensor, start, (uint)destination, MemoryBarrier.At(warp, barrier)));
     }
 
     /// <summary>Finishes one of the copies that are under way.</summary>
@@ -44,7 +39,7 @@ internal sealed unsafe class BulkCopy(SimulatedTensorMap map, int[] start, uint 
 
     private void Complete(ThreadGroup group)
     {
-        int clock = ++group.CopyClock, agent = group.CopyAgent;
+        int clock = ++group.CopyClock, agent = group.Launch.WarpsPerGroup;
         group.Shared.EndCopy(destination, map.BoxBytes, agent, clock);
         int rowBytes = map.Box[0] * map.ElementBytes, rows = map.BoxBytes / rowBytes;
         for (int row = 0; row < rows; row++)

@@ -5,11 +5,9 @@ internal sealed class Cluster
 {
     private const int MaxIdleRounds = 5000;
     private readonly ThreadGroup[] _groups;
-    private readonly Dictionary<Warp, int> _arrived = [];
+    private readonly HashSet<Warp> _arrived = [];
     private readonly List<Warp> _waiting = [];
     private readonly Dim3 _size;
-    private int _arrivals;
-    private int _phase;
 
     public Cluster(SimulatedKernel kernel, KernelLaunch launch, GlobalMemory memory, SimulationOptions options, Statistics statistics)
     {
@@ -21,13 +19,6 @@ internal sealed class Cluster
     /// <summary>Groups of one cluster.</summary>
     public int Count => _groups.Length;
 
-    /// <summary>A group whose shared memory another one uses.</summary>
-    public ThreadGroup Group(int rank)
-    {
-        if (rank >= Count) throw new SimulationException($"there is no group {rank} in a cluster of {Count}");
-        return !_groups[rank].IsDone ? _groups[rank] : throw new SimulationException($"shared memory of group {rank} of the cluster is used, which has ended");
-    }
-
     /// <summary>Runs one cluster from start to end.</summary>
     public void Run(long index)
     {
@@ -36,7 +27,6 @@ internal sealed class Cluster
         int x = (int)(index % clustersX) * _size.X, y = (int)(index / clustersX % clustersY) * _size.Y, z = (int)(index / ((long)clustersX * clustersY)) * _size.Z;
         _arrived.Clear();
         _waiting.Clear();
-        _arrivals = _phase = 0;
         for (int i = 0; i < _groups.Length; i++) _groups[i].Start(new Dim3(x + (i % _size.X), y + (i / _size.X % _size.Y), z + (i / (_size.X * _size.Y))));
         int idle = 0;
         long limit = _groups[0].Statistics.WarpInstructions + _groups[0].Options.MaxInstructions;
@@ -60,18 +50,16 @@ internal sealed class Cluster
     /// <summary>barrier.cluster.arrive.</summary>
     public void Arrive(Warp warp)
     {
-        if (_arrived.TryGetValue(warp, out int phase) && phase == _phase) throw new SimulationException("a warp arrives at the barrier of the cluster twice");
-        _arrived[warp] = _phase;
-        _arrivals++;
-        warp.Clock[warp.Agent]++;
+        if (!_arrived.Add(warp)) throw new SimulationException("a warp arrives at the barrier of the cluster twice");
+        warp.Clock[warp.Index]++;
         TryRelease();
     }
 
     /// <summary>barrier.cluster.wait.</summary>
     public void Wait(Warp warp)
     {
-        if (!_arrived.TryGetValue(warp, out int phase)) throw new SimulationException("a warp waits at the barrier of the cluster without having arrived");
-        if (phase < _phase) return;
+        if (_arrived.Count > 0 && !_arrived.Contains(warp)) throw new SimulationException("a warp waits at the barrier of the cluster without having arrived");
+        if (_arrived.Count == 0) return;
         warp.WaitingAt = ThreadGroup.ClusterBarrier;
         _waiting.Add(warp);
         TryRelease();
@@ -79,13 +67,10 @@ internal sealed class Cluster
 
     private void TryRelease()
     {
-        if (_arrivals < _groups.Sum(group => group.LiveWarps)) return;
-        int[] clock = new int[_groups[0].Agents], proxy = new int[clock.Length];
-        foreach (ThreadGroup group in _groups) group.Release(clock, proxy);
-        foreach (ThreadGroup group in _groups) group.Acquire(clock, proxy);
+        if (_arrived.Count < _groups.Sum(group => group.LiveWarps)) return;
+        foreach (ThreadGroup group in _groups) group.JoinClocks();
         foreach (Warp warp in _waiting) warp.WaitingAt = -1;
+        _arrived.Clear();
         _waiting.Clear();
-        _arrivals = 0;
-        _phase++;
     }
 }

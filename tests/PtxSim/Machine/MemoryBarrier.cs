@@ -5,7 +5,7 @@ namespace MiniVlp.PtxSim.Machine;
 /// those who arrived had done.
 /// </summary>
 /// <param name="expected">Arrivals that end a phase.</param>
-/// <param name="initializer">The agent that initialised it.</param>
+/// <param name="initializer">The warp that initialised it.</param>
 /// <param name="initializedAt">That warp's clock then.</param>
 /// <param name="clockLength">Entries of a vector clock.</param>
 internal sealed class MemoryBarrier(int expected, int initializer, int initializedAt, int clockLength)
@@ -21,17 +21,10 @@ internal sealed class MemoryBarrier(int expected, int initializer, int initializ
     /// <summary>Parity of the phase that goes on.</summary>
     public int Phase { get; private set; }
 
-    /// <summary>The barrier at an address, as a warp sees it; mapa puts it into another group of the cluster.</summary>
+    /// <summary>The barrier at an address, as a warp sees it.</summary>
     public static MemoryBarrier At(Warp warp, ulong address)
     {
-        uint rank = (uint)address >> SharedMemory.RankShift;
-        return rank == 0 ? At(warp, warp.Group, address) : At(warp, warp.Group.Cluster.Group((int)rank - 1), address & ((1u << SharedMemory.RankShift) - 1));
-    }
-
-    /// <summary>The barrier at an address of a group.</summary>
-    public static MemoryBarrier At(Warp warp, ThreadGroup group, ulong address)
-    {
-        if (!group.Shared.Barriers.TryGetValue((uint)address, out MemoryBarrier? barrier)) throw new SimulationException($"there is no mbarrier at shared address {(long)address - SharedMemory.Base}");
+        if (!warp.Group.Shared.Barriers.TryGetValue((uint)address, out MemoryBarrier? barrier)) throw new SimulationException($"there is no mbarrier at shared address {(long)address - SharedMemory.Base}");
         barrier.CheckInitialized(warp);
         return barrier;
     }
@@ -76,7 +69,7 @@ internal sealed class MemoryBarrier(int expected, int initializer, int initializ
 
     private void CheckInitialized(Warp warp)
     {
-        if (warp.Agent != initializer && initializedAt > warp.Clock[initializer] && warp.Group.Options.ChecksRaces)
-            throw new SimulationException($"race: an mbarrier is used that another warp (agent {initializer} of the cluster) initialised with no barrier between");
+        if (warp.Index != initializer && initializedAt > warp.Clock[initializer] && warp.Group.Options.ChecksRaces)
+            throw new SimulationException($"race: an mbarrier is used that warp {initializer} initialised with no barrier between");
     }
 }

@@ -11,9 +11,6 @@ internal sealed unsafe class SharedMemory
     /// <summary>Where shared memory starts in its own address space; 0 is no address.</summary>
     public const uint Base = 1024;
 
-    /// <summary>From this bit on, an address made by mapa says which group of the cluster, plus one; other addresses have 0 there.</summary>
-    public const int RankShift = 24;
-
     /// <summary>Where it starts among generic addresses.</summary>
     public const ulong Window = 0x0100_0000_0000;
 
@@ -29,15 +26,15 @@ internal sealed unsafe class SharedMemory
     private readonly byte* _memory;
     private readonly bool _checksRaces;
 
-    public SharedMemory(ThreadGroup group, int size)
+    public SharedMemory(ThreadGroup group, int size, int warps)
     {
         _group = group;
         Size = size;
         _bytes = GC.AllocateUninitializedArray<byte>(size + 32, pinned: true);
         _memory = (byte*)Unsafe.AsPointer(ref _bytes[0]);
         int words = (size + 3) / 4;
-        _agents = group.Agents;
-        _checksRaces = group.Options.ChecksRaces && (group.Launch.WarpsPerGroup > 1 || group.Cluster.Count > 1);
+        _agents = warps + 1;
+        _checksRaces = group.Options.ChecksRaces && warps > 1;
         _isWritten = new byte[words + 1];
         _inFlight = new ushort[words + 1];
         _writeClock = new int[words + 1];
@@ -112,7 +109,7 @@ internal sealed unsafe class SharedMemory
         for (int word = (int)(offset >> 2); word <= last; word++)
         {
             if (_inFlight[word] != 0) throw new SimulationException($"a second copy into shared memory {Where(word)} while one is in flight");
-            if (_checksRaces) CheckOrdered(warp.Clock, warp.Agent, word, "a copy into");
+            if (_checksRaces) CheckOrdered(warp.Clock, warp.Index, word, "a copy into");
             _inFlight[word]++;
         }
     }
@@ -176,8 +173,8 @@ internal sealed unsafe class SharedMemory
         if (_isWritten[word] == 0) Unwritten(word, mayBeUnwritten);
         if (!_checksRaces) return;
         int writer = _writer[word];
-        if (_writeClock[word] > warp.Clock[writer] && writer != warp.Agent) throw new SimulationException($"race: shared memory {Where(word)} is read while {Agent(writer)} wrote it with no barrier between");
-        _readClock[(word * _agents) + warp.Agent] = warp.Clock[warp.Agent];
+        if (_writeClock[word] > warp.Clock[writer] && writer != warp.Index) throw new SimulationException($"race: shared memory {Where(word)} is read while {Agent(writer)} wrote it with no barrier between");
+        _readClock[(word * _agents) + warp.Index] = warp.Clock[warp.Index];
     }
 
     private void NoteWrite(Warp warp, int word, bool isAtomic)
@@ -185,9 +182,9 @@ internal sealed unsafe class SharedMemory
         if (_inFlight[word] != 0) throw InFlight(word);
         _isWritten[word] = 1;
         if (!_checksRaces || isAtomic) return;
-        CheckOrdered(warp.Clock, warp.Agent, word, "a write to");
-        _writer[word] = (byte)warp.Agent;
-        _writeClock[word] = warp.Clock[warp.Agent];
+        CheckOrdered(warp.Clock, warp.Index, word, "a write to");
+        _writer[word] = (byte)warp.Index;
+        _writeClock[word] = warp.Clock[warp.Index];
         _isByThread[word] = 1;
     }
 
@@ -208,11 +205,7 @@ internal sealed unsafe class SharedMemory
 
     private SimulationException InFlight(int word) => new($"shared memory {Where(word)} is used while a copy into it is in flight (not waited for)");
 
-    private string Agent(int agent)
-    {
-        int each = _group.Launch.WarpsPerGroup + 1, rank = agent / each;
-        return (agent % each == each - 1 ? "a copy" : $"warp {agent % each}") + (rank == _group.Rank ? string.Empty : $" of group {rank} of the cluster");
-    }
+    private string Agent(int agent) => agent == _agents - 1 ? "a copy" : $"warp {agent}";
 
     private string Where(int word)
     {

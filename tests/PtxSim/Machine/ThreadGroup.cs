@@ -19,10 +19,10 @@ internal sealed class ThreadGroup
         Statistics = statistics;
         Cluster = cluster;
         Rank = rank;
-        Shared = new SharedMemory(this, launch.DynamicSharedBytes > 0 ? kernel.DynamicSharedOffset + launch.DynamicSharedBytes : kernel.StaticSharedBytes);
+        Shared = new SharedMemory(this, launch.DynamicSharedBytes > 0 ? kernel.DynamicSharedOffset + launch.DynamicSharedBytes : kernel.StaticSharedBytes, launch.WarpsPerGroup);
         _warps = new Warp[launch.WarpsPerGroup];
         for (int i = 0; i < _warps.Length; i++) _warps[i] = new Warp(this, i, (int)Math.Min(32, launch.Threads.Count - (i * 32)));
-        for (int i = 0; i < _barriers.Length; i++) _barriers[i] = new NamedBarrier(Agents);
+        for (int i = 0; i < _barriers.Length; i++) _barriers[i] = new NamedBarrier(launch.WarpsPerGroup + 1);
     }
 
     public SimulatedKernel Kernel { get; }
@@ -41,15 +41,6 @@ internal sealed class ThreadGroup
 
     /// <summary>Number of the group in its cluster.</summary>
     public int Rank { get; }
-
-    /// <summary>Agents of a cluster, which have entries in a vector clock: of each group the warps and its copies by TMA.</summary>
-    public int Agents => Cluster.Count * (Launch.WarpsPerGroup + 1);
-
-    /// <summary>The first agent of this group, its first warp.</summary>
-    public int FirstAgent => Rank * (Launch.WarpsPerGroup + 1);
-
-    /// <summary>The agent that copies by TMA into this group are.</summary>
-    public int CopyAgent => FirstAgent + Launch.WarpsPerGroup;
 
     /// <summary>Counts the copies by TMA that have come: the time of that agent.</summary>
     public int CopyClock { get; set; }
@@ -109,15 +100,11 @@ internal sealed class ThreadGroup
     /// <summary>Where the warps stand, for a message about a deadlock.</summary>
     public string Describe() => string.Join(" | ", _warps.Where(warp => !warp.IsDone).Select(warp => warp.Describe()));
 
-    /// <summary>All warps publish what they have done.</summary>
-    public void Release(int[] clock, int[] proxy)
+    /// <summary>All warps know what all have done.</summary>
+    public void JoinClocks()
     {
+        int[] clock = new int[Launch.WarpsPerGroup + 1], proxy = new int[clock.Length];
         foreach (Warp warp in _warps) warp.Release(clock, proxy);
-    }
-
-    /// <summary>All warps know what was published.</summary>
-    public void Acquire(int[] clock, int[] proxy)
-    {
         foreach (Warp warp in _warps) warp.Acquire(clock, proxy);
     }
 

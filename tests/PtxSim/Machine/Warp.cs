@@ -29,8 +29,7 @@ internal sealed unsafe class Warp
         Registers = (byte*)Unsafe.AsPointer(ref _registerFile[0]);
         _local = GC.AllocateUninitializedArray<byte>((kernel.LocalBytes * 32) + 1, pinned: true);
         Local = (byte*)Unsafe.AsPointer(ref _local[0]);
-        Agent = group.FirstAgent + index;
-        Clock = new int[group.Agents];
+        Clock = new int[group.Launch.WarpsPerGroup + 1];
         ProxyClock = new int[Clock.Length];
         CopyGroups = new int[32];
         kernel.Registers.FillConstants(this);
@@ -40,9 +39,6 @@ internal sealed unsafe class Warp
 
     /// <summary>Number of the warp in its group.</summary>
     public int Index { get; }
-
-    /// <summary>Number of the warp among all agents of its cluster: its entry in a vector clock.</summary>
-    public int Agent { get; }
 
     /// <summary>Threads that exist: 32, fewer in the last warp of a group that is no multiple.</summary>
     public int Threads { get; }
@@ -96,7 +92,7 @@ internal sealed unsafe class Warp
         WaitingAt = -1;
         Array.Clear(Clock);
         Array.Clear(ProxyClock);
-        Clock[Agent] = 1;
+        Clock[Index] = 1;
         Copies.Clear();
         Array.Clear(CopyGroups);
         Warpgroup.Clear();
@@ -202,14 +198,14 @@ internal sealed unsafe class Warp
             publishedProxy[i] = Math.Max(publishedProxy[i], ProxyClock[i]);
         }
 
-        Clock[Agent]++;
+        Clock[Index]++;
     }
 
     /// <summary>fence.proxy.async: what this warp knows, the asynchronous proxy sees from now on.</summary>
     public void FenceProxy()
     {
         Clock.CopyTo(ProxyClock.AsSpan());
-        Clock[Agent]++;
+        Clock[Index]++;
     }
 
     private string Who() => Lane >= 0 ? $"thread {(Index * 32) + Lane}" : $"warp {Index}";

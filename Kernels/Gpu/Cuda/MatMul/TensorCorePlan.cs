@@ -35,17 +35,8 @@ internal readonly record struct TensorCoreOperand(ArrayView<float> View, long Le
 /// <summary>The tiles there are, the largest first.</summary>
 internal enum TensorCoreTileSize
 {
-    /// <summary>128 x 256 of <see cref="WgmmaMatMulKernel{TBlocks,TOperands,TActivation}"/>.</summary>
+    /// <summary>128 x 256 of <see cref="WgmmaMatMulKernel{TOperands,TActivation}"/>.</summary>
     Wgmma128x256,
-
-    /// <summary>The same with <see cref="PairedSharedBlocks"/>.</summary>
-    PairedWgmma128x256,
-
-    /// <summary>64 x 256 for each of the two warpgroups: <see cref="OwnBlocks"/>.</summary>
-    Wgmma64x256,
-
-    /// <summary>The same with <see cref="PairedOwnBlocks"/>.</summary>
-    PairedWgmma64x256,
 
     /// <summary><see cref="Cuda.Tile128x256"/>.</summary>
     Tile128x256,
