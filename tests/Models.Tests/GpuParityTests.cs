@@ -40,7 +40,7 @@ public sealed class GpuParityTests
         IReadOnlyList<ParityRow> mixed = Parity.Check(Goldens.Folder(name), gpu);
         AssertPassed(mixed, row => row.Problem is null && (row.MaxRelative <= MixedTolerance || IsOfKeyBias(row.Name)));
         bool isRounded = mixed.Zip(exact).Any(pair => pair.First.MaxAbsolute > 10 * pair.Second.MaxAbsolute);
-        Assert.Equal(!IsTooSmallForTensorCores(name), isRounded);
+        Assert.True(isRounded || !HasRoundedProducts(name), "Nothing was rounded.");
         Assert.Equal(0, backend.RentedCount);
     }
 
@@ -50,8 +50,8 @@ public sealed class GpuParityTests
         Assert.True(failed.Length == 0, $"{failed.Length} of {rows.Count} differ:\n{string.Join("\n", failed)}");
     }
 
-    /// <summary>Whether no product of a golden has 32 rows, columns and steps, so that none is rounded.</summary>
-    private static bool IsTooSmallForTensorCores(string name) => name.StartsWith("bert_", StringComparison.Ordinal);
+    /// <summary>Whether a golden has products large enough to be rounded; those of BERT's, whose sizes are smaller than a tile, say nothing here.</summary>
+    private static bool HasRoundedProducts(string name) => name.StartsWith("vit_", StringComparison.Ordinal) || name == "clip_model";
 
     /// <summary>The same number added to all scores of a query changes no softmax: the gradient of a key's bias is zero but for rounding.</summary>
     private static bool IsOfKeyBias(string name)
