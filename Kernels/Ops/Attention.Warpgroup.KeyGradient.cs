@@ -23,6 +23,8 @@ public sealed partial class GpuBackend
     /// <param name="Shifts">The two numbers of each query, from <see cref="TensorCoreShiftKernel"/>.</param>
     /// <param name="DKey">Gradient of the key.</param>
     /// <param name="DValue">Gradient of the value.</param>
+    /// <param name="KeyCopy">DKey as bfloat16; may be empty.</param>
+    /// <param name="ValueCopy">DValue as bfloat16; may be empty.</param>
     /// <param name="Sizes">The sizes.</param>
     internal readonly record struct WarpgroupKeyGradientKernel<[WarpgroupHeads] THead, [UnbiasedRules] TRules>(
         ArrayView<float> QueryMap, ArrayView<float> KeyMap, ArrayView<float> ValueMap, ArrayView<float> OutputGradientMap, ArrayView<int> KeyMask,

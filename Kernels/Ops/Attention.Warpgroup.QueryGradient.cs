@@ -20,6 +20,7 @@ public sealed partial class GpuBackend
     /// <param name="KeyMask">Which keys are not hidden; may be empty.</param>
     /// <param name="Shifts">The two numbers of each query, from <see cref="TensorCoreShiftKernel"/>.</param>
     /// <param name="DQuery">Gradient of the query.</param>
+    /// <param name="Copy">DQuery as bfloat16; may be empty.</param>
     /// <param name="Sizes">The sizes.</param>
     internal readonly record struct WarpgroupQueryGradientKernel<[WarpgroupHeads] THead, [UnbiasedRules] TRules>(
         ArrayView<float> QueryMap, ArrayView<float> KeyMap, ArrayView<float> ValueMap, ArrayView<float> OutputGradientMap, ArrayView<int> KeyMask,
