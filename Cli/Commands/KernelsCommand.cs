@@ -19,7 +19,7 @@ internal sealed class KernelsCommand : ToolCommand
     private readonly Option<string?> _report = new("--sass-report") { Description = "Write registers, spills and instruction mix of every kernel into this file (Markdown); needs ptxas.", HelpName = "FILE" };
     private readonly Option<string> _architecture = new("--arch") { Description = "Generation of GPUs to compile for.", HelpName = "sm_80|sm_90a", DefaultValueFactory = _ => "sm_80" };
     private readonly Option<string?> _cache = new("--cache") { Description = "Compile the kernels into this folder, which a process with MINIVLP_KERNEL_CACHE=DIR then loads them from.", HelpName = "DIR" };
-    private readonly Option<string?> _version = new("--ptx") { Description = "Version of the PTX language, as `minivlp devices` tells it of a card (default: the least that the generation needs).", HelpName = "X.Y" };
+    private readonly Option<string?> _version = new("--ptx") { Description = "Version of the PTX language, which the cache is looked up by: 8.8 for drivers of CUDA 12.9 and later (default: the least that the generation needs).", HelpName = "X.Y" };
     private readonly Option<string?> _filter = new("--filter") { Description = "Only kernels whose name holds this text.", HelpName = "TEXT" };
 
     public KernelsCommand(ToolHost host)
