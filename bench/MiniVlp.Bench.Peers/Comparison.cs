@@ -6,25 +6,33 @@ using MiniVlp.Tensors;
 
 namespace MiniVlp.Bench.Peers;
 
-/// <summary>Medians and best times in milliseconds; a ratio is the other library's median over ours: above 1, ours is faster.</summary>
-internal sealed record ComparisonRow(string Name, int Rounds, Timing Ours, double ShareOfPeak, Timing? Torch, Timing? Onnx)
+/// <summary>One workload in all libraries.</summary>
+/// <param name="Name">Of the workload.</param>
+/// <param name="Operations">As the workload counts them.</param>
+/// <param name="Bytes">As the workload counts them.</param>
+/// <param name="Rounds">Turns of each library.</param>
+/// <param name="Ours">MiniVlp.</param>
+/// <param name="Torch">libtorch; null where it was left out.</param>
+/// <param name="Onnx">ONNX Runtime; null where it has no such workload, or was left out.</param>
+internal sealed record ComparisonRow(string Name, double Operations, double Bytes, int Rounds, Timing Ours, Timing? Torch, Timing? Onnx)
 {
     public const string Header =
-        "workload                    ours ms    GFLOP/s      GB/s  of peak |  torch ms  ratio (best) |   onnx ms  ratio (best) | rounds";
+        "workload                       ours ms    GFLOP/s      GB/s       bound  of it |   torch ms  ratio (best) |    onnx ms  ratio (best) | rounds";
 
-    public double? TorchRatio => Torch?.MedianMilliseconds / Ours.MedianMilliseconds;
-
-    public double? OnnxRatio => Onnx?.MedianMilliseconds / Ours.MedianMilliseconds;
-
-    public override string ToString() => string.Create(
-        CultureInfo.InvariantCulture,
-        $"{Name,-25} {Ours.MedianMilliseconds,9:F3} {Ours.GigaflopsPerSecond,10:F1} {Ours.GigabytesPerSecond,9:F1} {ShareOfPeak,8:P0} | {Peer(Torch)} | {Peer(Onnx)} | {Rounds,5}");
+    /// <summary>A line of the table; a ratio is the other library's median over ours, and in brackets the same of the best times: above 1, ours is faster.</summary>
+    public string ToText(MachineRate rate)
+    {
+        RooflineRow roof = RooflineRow.Of(new Workload(Name, Operations, Bytes, _ => throw new NotSupportedException()), Ours, rate);
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{Name,-28} {Ours.MedianMilliseconds,9:F3} {roof.GigaflopsPerSecond,10:F1} {roof.GigabytesPerSecond,9:F1} {roof.Bound,11} {roof.ShareOfBound,6:P0} | {Peer(Torch)} | {Peer(Onnx)} | {Rounds,5}");
+    }
 
     private string Peer(Timing? peer) => peer is null
-        ? "        -      -        "
+        ? "         -      -        "
         : string.Create(
             CultureInfo.InvariantCulture,
-            $"{peer.MedianMilliseconds,9:F3} {peer.MedianMilliseconds / Ours.MedianMilliseconds,6:F2} ({peer.BestMilliseconds / Ours.BestMilliseconds,4:F2})");
+            $"{peer.MedianMilliseconds,10:F3} {peer.MedianMilliseconds / Ours.MedianMilliseconds,6:F2} ({peer.BestMilliseconds / Ours.BestMilliseconds,4:F2})");
 }
 
 /// <summary>
@@ -32,20 +40,24 @@ internal sealed record ComparisonRow(string Name, int Rounds, Timing Ours, doubl
 /// repeated until a measurement takes about two milliseconds. The threads of the others wait for more work by spinning, which would take
 /// processors from whoever comes next: so each turn begins with a pause and, where runs are short, an untimed run that wakes its own threads.
 /// </summary>
-internal sealed class Comparison(Device device, Options options, MachinePeak peak)
+internal sealed class Comparison(Device device, Options options)
 {
-    private const int LeastRounds = 7, MostRounds = 2000;
+    private const int FewestRounds = 3, GoodRounds = 7, MostRounds = 2000, WarmUpRounds = 3;
     private const int PauseMilliseconds = 20;
     private const double LeastMilliseconds = 2, ShortMilliseconds = 100;
+
+    /// <summary>How much longer than asked for a workload may take to come to <see cref="GoodRounds"/>.</summary>
+    private const double Patience = 3;
 
     public ComparisonRow Measure(Workload workload)
     {
         using PreparedWorkload ours = workload.Prepare(device);
-        using PeerWorkload? torch = Torch.Prepare(workload.Name), onnx = Onnx.Prepare(workload.Name, options.Threads);
+        using PeerWorkload? torch = options.OursOnly ? null : Torch.Prepare(workload.Name), onnx = options.OursOnly ? null : Onnx.Prepare(workload.Name, options.Threads);
         List<double> oursTimes = [], torchTimes = [], onnxTimes = [];
         int repetitions = 1;
         bool isShort = false;
-        for (int i = 0; i < 3; i++)
+        Stopwatch total = Stopwatch.StartNew();
+        for (int i = 0; i < WarmUpRounds && (i == 0 || total.Elapsed.TotalSeconds < options.Seconds); i++)
         {
             double once = Time(ours.Run, 1);
             repetitions = Math.Max(1, (int)(LeastMilliseconds / once));
@@ -54,22 +66,19 @@ internal sealed class Comparison(Device device, Options options, MachinePeak pea
             onnx?.Run();
         }
 
-        Stopwatch total = Stopwatch.StartNew();
-        while (oursTimes.Count < LeastRounds || (total.Elapsed.TotalSeconds < options.Seconds && oursTimes.Count < MostRounds))
+        total.Restart();
+        while (oursTimes.Count < MostRounds)
         {
+            double elapsed = total.Elapsed.TotalSeconds;
+            bool isEnough = oursTimes.Count >= GoodRounds ? elapsed >= options.Seconds : oursTimes.Count >= FewestRounds && elapsed >= Patience * options.Seconds;
+            if (isEnough) break;
             if (torch is not null) torchTimes.Add(Turn(torch.Run, repetitions, isShort));
             oursTimes.Add(Turn(ours.Run, repetitions, isShort));
             if (onnx is not null) onnxTimes.Add(Turn(onnx.Run, repetitions, isShort));
         }
 
-        Timing timing = Timing.Of(workload, oursTimes);
         return new ComparisonRow(
-            workload.Name,
-            oursTimes.Count,
-            timing,
-            timing.ShareOf(peak),
-            torch is null ? null : Timing.Of(workload, torchTimes),
-            onnx is null ? null : Timing.Of(workload, onnxTimes));
+            workload.Name, workload.Operations, workload.Bytes, oursTimes.Count, Timing.Of(oursTimes), torch is null ? null : Timing.Of(torchTimes), onnx is null ? null : Timing.Of(onnxTimes));
     }
 
     private double Turn(Action run, int repetitions, bool isShort)

@@ -37,7 +37,18 @@ internal sealed class OnnxGraph
     }
 
     /// <summary>A constant list of integers, such as the target of a Reshape.</summary>
-    public string Integers(params long[] values) => Initializer([values.Length], Int64Type, MemoryMarshal.AsBytes(values.AsSpan()));
+    public string Integers(params long[] values) => Integers([values.Length], values);
+
+    /// <summary>A constant of integers, such as indices.</summary>
+    public string Integers(long[] shape, long[] values) => Initializer(shape, Int64Type, MemoryMarshal.AsBytes(values.AsSpan()));
+
+    /// <summary>[tokens, tokens]: 0 where a token may look, the least float above it.</summary>
+    public string CausalMask(long tokens)
+    {
+        float[] mask = new float[tokens * tokens];
+        for (long i = 0; i < tokens; i++) mask.AsSpan((int)((i * tokens) + i + 1), (int)(tokens - i - 1)).Fill(float.MinValue);
+        return Initializer([tokens, tokens], FloatType, MemoryMarshal.AsBytes(mask.AsSpan()));
+    }
 
     /// <summary>Adds a node and returns the name of its result.</summary>
     public string Node(string operation, string[] inputs, params (string Name, object Value)[] attributes)

@@ -5,22 +5,28 @@ namespace MiniVlp.Bench.Peers;
 /// <summary>The command line.</summary>
 /// <param name="Threads">For each library.</param>
 /// <param name="Seconds">For one workload.</param>
-/// <param name="Filter">Part of a workload's name, or null for all.</param>
+/// <param name="Filter">Parts of names, see <see cref="Workloads.CpuSuite.Select"/>; null for all.</param>
 /// <param name="Clock">wall, or cpu: processor time of this process, which other programs on the machine disturb less; for one thread only.</param>
 /// <param name="Json">Whether to print JSON instead of a table.</param>
-internal sealed record Options(int Threads, double Seconds, string? Filter, string Clock, bool Json)
+/// <param name="OursOnly">Whether to leave the peers out.</param>
+/// <param name="Rows">A file of JSON lines that gets each result at once; workloads that it holds already are left out.</param>
+/// <param name="Memory">ours, torch or onnx: measure the peak memory of one workload in this library instead of times; null for times.</param>
+internal sealed record Options(int Threads, double Seconds, string? Filter, string Clock, bool Json, bool OursOnly, string? Rows, string? Memory)
 {
-    public const string Usage = "MiniVlp.Bench.Peers [--threads N] [--seconds S] [--filter PART] [--clock wall|cpu] [--json]";
+    public const string Usage = """
+        MiniVlp.Bench.Peers [--threads N] [--seconds S] [--filter PARTS] [--clock wall|cpu] [--json | --rows FILE] [--ours]
+        MiniVlp.Bench.Peers --memory ours|torch|onnx --filter NAME [--threads N] [--rows FILE]
+        """;
 
     /// <exception cref="ArgumentException">An option is unknown, lacks its value, or has one that does not do.</exception>
     public static Options Parse(string[] args)
     {
-        Options options = new(Environment.ProcessorCount, 5, null, "wall", false);
+        Options options = new(Environment.ProcessorCount, 5, null, "wall", false, false, null, null);
         for (int i = 0; i < args.Length; i++)
         {
-            if (args[i] is "--json")
+            if (args[i] is "--json" or "--ours")
             {
-                options = options with { Json = true };
+                options = args[i] is "--json" ? options with { Json = true } : options with { OursOnly = true };
                 continue;
             }
 
@@ -31,6 +37,8 @@ internal sealed record Options(int Threads, double Seconds, string? Filter, stri
                 "--seconds" when double.TryParse(value, CultureInfo.InvariantCulture, out double seconds) && seconds > 0 => options with { Seconds = seconds },
                 "--filter" => options with { Filter = value },
                 "--clock" when value is "wall" or "cpu" => options with { Clock = value },
+                "--rows" => options with { Rows = value },
+                "--memory" when value is "ours" or "torch" or "onnx" => options with { Memory = value },
                 string name => throw new ArgumentException($"{name} {value} is not understood."),
             };
         }

@@ -1,4 +1,4 @@
-using System.Globalization;
+// The workloads of bench/Workloads on MiniVlp, libtorch and ONNX Runtime; see bench/README.md.
 using System.Text.Json;
 using MiniVlp.Bench.Peers;
 using MiniVlp.Bench.Workloads;
@@ -16,20 +16,43 @@ catch (ArgumentException exception)
     return 2;
 }
 
-TorchSharp.torch.set_num_threads(options.Threads);
-MachinePeak peak = MachinePeak.Measure(options.Threads);
-using Device device = Device.CreateCpu(options.Threads);
-Comparison comparison = new(device, options, peak);
-List<ComparisonRow> rows = [];
-if (!options.Json) Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{device}, {options.Threads} threads, clock: {options.Clock}; peak {peak.GigaflopsPerSecond:F0} GFLOP/s, {peak.GigabytesPerSecond:F0} GB/s"));
-if (!options.Json) Console.WriteLine(ComparisonRow.Header);
-foreach (Workload workload in CpuSuite.All)
+IReadOnlyList<Workload> workloads = CpuSuite.Select(options.Filter);
+RowsFile? file = options.Rows is null ? null : new RowsFile(options.Rows);
+if (options.Memory is { } library)
 {
-    if (options.Filter is not null && !workload.Name.Contains(options.Filter, StringComparison.Ordinal)) continue;
-    ComparisonRow row = comparison.Measure(workload);
-    rows.Add(row);
-    if (!options.Json) Console.WriteLine(row.ToString());
+    if (workloads.Count != 1)
+    {
+        Console.Error.WriteLine($"--memory takes one workload, and --filter {options.Filter} fits {workloads.Count}.");
+        return 2;
+    }
+
+    MemoryUse? use = MemoryUse.Measure(workloads[0], library, options.Threads);
+    string text = use is null ? $"{workloads[0].Name}: {library} has none" : use.ToString();
+    if (use is not null) file?.Add(use);
+    Console.WriteLine(text);
+    return 0;
 }
 
-if (options.Json) Console.WriteLine(JsonSerializer.Serialize(new { peak, clock = options.Clock, rows }, new JsonSerializerOptions(JsonSerializerDefaults.Web) { WriteIndented = true }));
+if (!options.OursOnly) TorchThreads.Set(options.Threads);
+MachinePeak peak = MachinePeak.Measure(options.Threads);
+file?.Add(new PeakLine(peak));
+using Device device = Device.CreateCpu(options.Threads);
+Comparison comparison = new(device, options);
+List<ComparisonRow> rows = [];
+bool isTable = !options.Json;
+if (isTable) Console.WriteLine($"{device}, clock: {options.Clock}; peak: {peak.AllCores}");
+if (isTable) Console.WriteLine(ComparisonRow.Header);
+foreach (Workload workload in workloads)
+{
+    if (file?.IsDone(workload.Name) == true) continue;
+    file?.Start(workload.Name);
+    ComparisonRow row = comparison.Measure(workload);
+    rows.Add(row);
+    file?.Add(row);
+    if (isTable) Console.WriteLine(row.ToText(peak.AllCores));
+}
+
+// Again at the end: a neighbour on the machine may have held back the first one.
+file?.Add(new PeakLine(MachinePeak.Measure(options.Threads)));
+if (options.Json) Console.WriteLine(JsonSerializer.Serialize(new { peak, clock = options.Clock, rows }, RowsFile.Indented));
 return 0;

@@ -10,8 +10,8 @@ internal sealed class TorchClip : IDisposable
     private const int Width = 192, Layers = 6, Heads = 3, Hidden = 768, ImageSize = 64, Patch = 8, Tokens = 32, Vocabulary = 2000, Projection = 128;
     private const int Patches = ImageSize / Patch * (ImageSize / Patch);
 
-    private readonly TorchTransformer _image = new(Layers, Heads, Width, Hidden, preNorm: true, needsGradient: true, QuickGelu);
-    private readonly TorchTransformer _text = new(Layers, Heads, Width, Hidden, preNorm: true, needsGradient: true, QuickGelu);
+    private readonly TorchTransformer _image = new(Layers, Heads, Width, Hidden, preNorm: true, needsGradient: true, Torch.QuickGelu);
+    private readonly TorchTransformer _text = new(Layers, Heads, Width, Hidden, preNorm: true, needsGradient: true, Torch.QuickGelu);
     private readonly Parameter _patches = new(randn(Width, 3, Patch, Patch) * 0.02f);
     private readonly Parameter _classToken = new(randn(1, 1, Width) * 0.02f);
     private readonly Parameter _imagePositions = new(randn(1, Patches + 1, Width) * 0.02f);
@@ -53,8 +53,6 @@ internal sealed class TorchClip : IDisposable
         _ids.Dispose();
         _targets.Dispose();
     }
-
-    private static Tensor QuickGelu(Tensor x) => x * sigmoid(1.702f * x);
 
     private void Step()
     {

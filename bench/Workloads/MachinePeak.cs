@@ -1,149 +1,144 @@
-using System.Diagnostics;
-using System.Runtime.CompilerServices;
+using System.Globalization;
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 
 namespace MiniVlp.Bench.Workloads;
 
 /// <summary>What the machine can do at most, measured now, so that a share of it means something on a busy machine too.</summary>
-/// <param name="Threads">Threads that measured at the same time.</param>
-/// <param name="GigaflopsPerSecond">Of a loop of independent fused multiply-adds in registers, the widest vectors this machine has.</param>
-/// <param name="GigabytesPerSecond">Of the triad a[i] = b[i] + s · c[i] over arrays beyond the caches, counting three arrays.</param>
-public sealed record MachinePeak(int Threads, double GigaflopsPerSecond, double GigabytesPerSecond)
+/// <param name="Vectors">Bits of the widest vectors that the runtime uses, those of the kernels: <c>DOTNET_EnableAVX512F=0</c> and the like narrow both.</param>
+/// <param name="OneCore">One thread alone.</param>
+/// <param name="AllCores">As many threads as asked for, at the same time.</param>
+public sealed record MachinePeak(int Vectors, MachineRate OneCore, MachineRate AllCores)
 {
-    private const int TriadLength = 16 * 1024 * 1024;
-    private const int Repetitions = 5;
+    private const int Rounds = 12;
+    private const int MultiplyAddRounds = 1_500_000;
 
-    /// <summary>Takes the best of a few repetitions, well under a second each.</summary>
+    /// <summary>Elements of one array beyond the caches.</summary>
+    private const int MemoryLength = 16 * 1024 * 1024;
+
+    /// <summary>Elements of one array such that three of them leave the second-level caches and stay in the last level.</summary>
+    private const int CacheLength = 1024 * 1024;
+
+    /// <summary>Runs over the arrays in the cache, so that they take as long as one over the memory.</summary>
+    private const int CacheRuns = 8;
+
+    /// <summary>
+    /// The best of a dozen repetitions of each loop, about three seconds in all: one thread and all threads take turns, so that a neighbour's
+    /// burst of work hits both.
+    /// </summary>
+    /// <param name="threads">Of <see cref="AllCores"/>.</param>
     public static MachinePeak Measure(int threads)
     {
-        double arithmetic = 0, memory = 0;
-        for (int i = 0; i < Repetitions; i++)
+        using PeakArrays memory = new(MemoryLength), cache = new(CacheLength);
+        MachineRate one = new(1, 0, 0, string.Empty, 0), all = new(threads, 0, 0, string.Empty, 0);
+        for (int i = 0; i < Rounds; i++)
         {
-            arithmetic = Math.Max(arithmetic, OnThreads(threads, _ => MultiplyAdd(4_000_000)));
-            memory = Math.Max(memory, Triad(threads));
+            one = Faster(one, MeasureOnce(1, memory, cache));
+            if (threads > 1) all = Faster(all, MeasureOnce(threads, memory, cache));
         }
 
-        return new MachinePeak(threads, arithmetic / 1e9, memory / 1e9);
+        return new MachinePeak(PeakLoops.VectorBits, one, threads > 1 ? all : one);
     }
 
-    /// <summary>Work per second when every thread does its part at the same time.</summary>
-    private static double OnThreads(int threads, Func<int, double> work)
+    /// <summary>The better of two measurements in everything.</summary>
+    public MachinePeak Or(MachinePeak other) => new(Vectors, Faster(OneCore, other.OneCore), Faster(AllCores, other.AllCores));
+
+    private static MachineRate MeasureOnce(int threads, PeakArrays memory, PeakArrays cache)
     {
-        using Barrier barrier = new(threads);
-        double[] done = new double[threads];
-        long[] starts = new long[threads], ends = new long[threads];
-        Thread[] others = new Thread[threads];
-        for (int t = 0; t < threads; t++)
+        double arithmetic = Together.Run(threads, _ => PeakLoops.MultiplyAdd(MultiplyAddRounds));
+        (double bytes, string by) = (0, string.Empty);
+        foreach ((string name, PeakLoops.MemoryLoop loop, int arrays) in PeakLoops.Memory)
         {
-            int index = t;
-            others[t] = new Thread(() =>
-            {
-                barrier.SignalAndWait();
-                starts[index] = Stopwatch.GetTimestamp();
-                done[index] = work(index);
-                ends[index] = Stopwatch.GetTimestamp();
-            });
-            others[t].Start();
+            double rate = Together.Run(threads, index => memory.Run(loop, index, threads, 1) * arrays);
+            if (rate > bytes) (bytes, by) = (rate, name);
         }
 
-        foreach (Thread thread in others) thread.Join();
-        return done.Sum() / Stopwatch.GetElapsedTime(starts.Min(), ends.Max()).TotalSeconds;
+        double cached = PeakLoops.Memory.Max(loop => Together.Run(threads, index => cache.Run(loop.Run, index, threads, CacheRuns) * loop.Arrays));
+        return new MachineRate(threads, arithmetic / 1e9, bytes / 1e9, by, cached / 1e9);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static double MultiplyAdd(int rounds)
-        => Vector512.IsHardwareAccelerated ? MultiplyAdd512(rounds) : Vector256.IsHardwareAccelerated ? MultiplyAdd256(rounds) : MultiplyAdd128(rounds);
+    private static MachineRate Faster(MachineRate a, MachineRate b) => new(
+        a.Threads,
+        Math.Max(a.GigaflopsPerSecond, b.GigaflopsPerSecond),
+        Math.Max(a.GigabytesPerSecond, b.GigabytesPerSecond),
+        a.GigabytesPerSecond >= b.GigabytesPerSecond ? a.MemoryLoop : b.MemoryLoop,
+        Math.Max(a.CacheGigabytesPerSecond, b.CacheGigabytesPerSecond));
+}
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static double MultiplyAdd512(int rounds)
+/// <summary>Peak rates of some threads together.</summary>
+/// <param name="Threads">Threads that measured at the same time.</param>
+/// <param name="GigaflopsPerSecond">Of independent fused multiply-adds in registers.</param>
+/// <param name="GigabytesPerSecond">Beyond the caches, by the fastest loop; each array counts once, also where the machine reads a line before it writes it.</param>
+/// <param name="MemoryLoop">Which loop that was: read, copy or triad, with plain or non-temporal stores.</param>
+/// <param name="CacheGigabytesPerSecond">The same over 12 MB, which the last-level cache holds.</param>
+public sealed record MachineRate(int Threads, double GigaflopsPerSecond, double GigabytesPerSecond, string MemoryLoop, double CacheGigabytesPerSecond)
+{
+    /// <summary>
+    /// The least time that these rates allow a workload (the roofline: Williams, Waterman, Patterson, doi:10.1145/1498765.1498785), and what sets it.
+    /// What fits half of the last-level cache stays there from run to run, and its bound is the cache's rate.
+    /// </summary>
+    public Bound BoundOf(Workload workload)
     {
-        Vector512<float> a = Vector512.Create(0.999999f), b = Vector512.Create(1e-7f);
-        Vector512<float> x0 = a, x1 = a, x2 = a, x3 = a, x4 = a, x5 = a, x6 = a, x7 = a, x8 = a, x9 = a;
-        for (int i = 0; i < rounds; i++)
+        bool isCached = workload.Bytes <= LastLevelCache.Bytes / 2.0;
+        double arithmetic = workload.Operations / GigaflopsPerSecond / 1e6;
+        double traffic = workload.Bytes / (isCached ? CacheGigabytesPerSecond : GigabytesPerSecond) / 1e6;
+        return arithmetic >= traffic ? new Bound("arithmetic", arithmetic) : new Bound(isCached ? "cache" : "memory", traffic);
+    }
+
+    /// <summary>For people.</summary>
+    public override string ToString() => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{Threads} thread{(Threads == 1 ? string.Empty : "s")} {GigaflopsPerSecond:0.0} GFLOP/s, {GigabytesPerSecond:0.0} GB/s beyond the caches ({MemoryLoop}), {CacheGigabytesPerSecond:0.0} GB/s in the last-level cache");
+}
+
+/// <summary>The least time of one run.</summary>
+/// <param name="By">arithmetic, memory or cache.</param>
+/// <param name="Milliseconds">At the peak of that.</param>
+public readonly record struct Bound(string By, double Milliseconds);
+
+/// <summary>Size of the cache that the cores share.</summary>
+internal static class LastLevelCache
+{
+    private const long Unknown = 16L << 20;
+
+    /// <summary>As Linux tells; 16 MiB elsewhere.</summary>
+    public static long Bytes { get; } = Read();
+
+    private static long Read()
+    {
+        long largest = 0;
+        for (int index = 0; index < 8; index++)
         {
-            x0 = Vector512.FusedMultiplyAdd(x0, a, b);
-            x1 = Vector512.FusedMultiplyAdd(x1, a, b);
-            x2 = Vector512.FusedMultiplyAdd(x2, a, b);
-            x3 = Vector512.FusedMultiplyAdd(x3, a, b);
-            x4 = Vector512.FusedMultiplyAdd(x4, a, b);
-            x5 = Vector512.FusedMultiplyAdd(x5, a, b);
-            x6 = Vector512.FusedMultiplyAdd(x6, a, b);
-            x7 = Vector512.FusedMultiplyAdd(x7, a, b);
-            x8 = Vector512.FusedMultiplyAdd(x8, a, b);
-            x9 = Vector512.FusedMultiplyAdd(x9, a, b);
+            string path = $"/sys/devices/system/cpu/cpu0/cache/index{index}/size";
+            if (File.Exists(path) && long.TryParse(File.ReadAllText(path).Trim().TrimEnd('K'), CultureInfo.InvariantCulture, out long kilobytes)) largest = Math.Max(largest, kilobytes << 10);
         }
 
-        return Used(Vector512.Sum(x0 + x1 + x2 + x3 + x4 + x5 + x6 + x7 + x8 + x9)) * 10.0 * 32 * rounds;
+        return largest > 0 ? largest : Unknown;
     }
+}
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static double MultiplyAdd256(int rounds)
+/// <summary>Three arrays of floats for the loops, aligned to lines of the cache.</summary>
+internal sealed unsafe class PeakArrays : IDisposable
+{
+    private readonly float* _memory;
+    private readonly int _length;
+
+    /// <param name="length">Elements of one array.</param>
+    public PeakArrays(int length)
     {
-        Vector256<float> a = Vector256.Create(0.999999f), b = Vector256.Create(1e-7f);
-        Vector256<float> x0 = a, x1 = a, x2 = a, x3 = a, x4 = a, x5 = a, x6 = a, x7 = a, x8 = a, x9 = a;
-        for (int i = 0; i < rounds; i++)
-        {
-            x0 = Vector256.FusedMultiplyAdd(x0, a, b);
-            x1 = Vector256.FusedMultiplyAdd(x1, a, b);
-            x2 = Vector256.FusedMultiplyAdd(x2, a, b);
-            x3 = Vector256.FusedMultiplyAdd(x3, a, b);
-            x4 = Vector256.FusedMultiplyAdd(x4, a, b);
-            x5 = Vector256.FusedMultiplyAdd(x5, a, b);
-            x6 = Vector256.FusedMultiplyAdd(x6, a, b);
-            x7 = Vector256.FusedMultiplyAdd(x7, a, b);
-            x8 = Vector256.FusedMultiplyAdd(x8, a, b);
-            x9 = Vector256.FusedMultiplyAdd(x9, a, b);
-        }
-
-        return Used(Vector256.Sum(x0 + x1 + x2 + x3 + x4 + x5 + x6 + x7 + x8 + x9)) * 10.0 * 16 * rounds;
+        _length = length;
+        _memory = (float*)NativeMemory.AlignedAlloc(3 * (nuint)length * sizeof(float), 64);
+        for (int i = 0; i < 3; i++) new Span<float>(_memory + ((long)i * length), length).Fill(i + 1);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static double MultiplyAdd128(int rounds)
+    /// <summary>Runs a loop over one thread's part; the bytes of the part of one array, times the runs.</summary>
+    public double Run(PeakLoops.MemoryLoop loop, int index, int threads, int runs)
     {
-        Vector128<float> a = Vector128.Create(0.999999f), b = Vector128.Create(1e-7f);
-        Vector128<float> x0 = a, x1 = a, x2 = a, x3 = a, x4 = a, x5 = a, x6 = a, x7 = a, x8 = a, x9 = a;
-        for (int i = 0; i < rounds; i++)
-        {
-            x0 = Vector128.FusedMultiplyAdd(x0, a, b);
-            x1 = Vector128.FusedMultiplyAdd(x1, a, b);
-            x2 = Vector128.FusedMultiplyAdd(x2, a, b);
-            x3 = Vector128.FusedMultiplyAdd(x3, a, b);
-            x4 = Vector128.FusedMultiplyAdd(x4, a, b);
-            x5 = Vector128.FusedMultiplyAdd(x5, a, b);
-            x6 = Vector128.FusedMultiplyAdd(x6, a, b);
-            x7 = Vector128.FusedMultiplyAdd(x7, a, b);
-            x8 = Vector128.FusedMultiplyAdd(x8, a, b);
-            x9 = Vector128.FusedMultiplyAdd(x9, a, b);
-        }
-
-        return Used(Vector128.Sum(x0 + x1 + x2 + x3 + x4 + x5 + x6 + x7 + x8 + x9)) * 10.0 * 8 * rounds;
+        const int Line = 16;
+        int part = _length / threads / Line * Line;
+        float* a = _memory + ((long)index * part);
+        for (int i = 0; i < runs; i++) loop(a, a + _length, a + (2L * _length), part);
+        return (double)runs * part * sizeof(float);
     }
 
-    /// <summary>1, by a way the compiler cannot see through, so that the loop is not dropped.</summary>
-    private static double Used(float value) => float.IsNaN(value) ? 0 : 1;
-
-    private static unsafe double Triad(int threads)
-    {
-        int part = TriadLength / threads;
-        float* memory = (float*)NativeMemory.AlignedAlloc(3 * (nuint)TriadLength * sizeof(float), 64);
-        new Span<float>(memory, TriadLength).Fill(1f);
-        new Span<float>(memory + TriadLength, TriadLength).Fill(2f);
-        new Span<float>(memory + (2 * TriadLength), TriadLength).Fill(3f);
-        double bytesPerSecond = OnThreads(threads, index =>
-        {
-            TriadPart(memory + (index * part), memory + TriadLength + (index * part), memory + (2 * TriadLength) + (index * part), part);
-            return 3.0 * part * sizeof(float);
-        });
-        NativeMemory.AlignedFree(memory);
-        return bytesPerSecond;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static unsafe void TriadPart(float* a, float* b, float* c, int count)
-    {
-        Vector256<float> scale = Vector256.Create(3f);
-        for (int i = 0; i <= count - 8; i += 8) Vector256.FusedMultiplyAdd(scale, Vector256.Load(c + i), Vector256.Load(b + i)).Store(a + i);
-    }
+    public void Dispose() => NativeMemory.AlignedFree(_memory);
 }

@@ -4,8 +4,11 @@ namespace MiniVlp.Bench.Workloads;
 
 /// <summary>Something to time.</summary>
 /// <param name="Name">As in the tables of the README.</param>
-/// <param name="Operations">Floating-point operations of one run, a multiplication and an addition counting as two; 0 when memory is what counts.</param>
-/// <param name="Bytes">Bytes that one run cannot help reading and writing; 0 when arithmetic is what counts.</param>
+/// <param name="Operations">
+/// Floating-point operations of one run that its result needs, a multiplication and an addition counting as two, and exp or erf as one: where they
+/// take longer than the memory does, memory is still the bound that counts.
+/// </param>
+/// <param name="Bytes">Bytes that one run cannot help reading and writing: each operand once, each result once.</param>
 /// <param name="Prepare">Makes the operands on a device.</param>
 public sealed record Workload(string Name, double Operations, double Bytes, Func<Device, PreparedWorkload> Prepare);
 

@@ -4,31 +4,17 @@ using MiniVlp.Tensors;
 namespace MiniVlp.Bench.Workloads;
 
 /// <summary>How fast a workload ran.</summary>
-/// <param name="Name">Of the workload.</param>
 /// <param name="MedianMilliseconds">Of one run.</param>
 /// <param name="BestMilliseconds">Of one run.</param>
 /// <param name="Runs">Number of runs timed.</param>
-/// <param name="GigaflopsPerSecond">At the median; null when memory is what counts.</param>
-/// <param name="GigabytesPerSecond">At the median; null when arithmetic is what counts.</param>
-public sealed record Timing(string Name, double MedianMilliseconds, double BestMilliseconds, int Runs, double? GigaflopsPerSecond, double? GigabytesPerSecond)
+public sealed record Timing(double MedianMilliseconds, double BestMilliseconds, int Runs)
 {
-    /// <summary>The rates of a workload whose runs took these times, sorted here.</summary>
-    public static Timing Of(Workload workload, List<double> milliseconds)
+    /// <summary>Median and best of these times, sorted here.</summary>
+    public static Timing Of(List<double> milliseconds)
     {
         milliseconds.Sort();
-        double median = (milliseconds[(milliseconds.Count - 1) / 2] + milliseconds[milliseconds.Count / 2]) / 2;
-        return new Timing(
-            workload.Name,
-            median,
-            milliseconds[0],
-            milliseconds.Count,
-            workload.Operations > 0 ? workload.Operations / median / 1e6 : null,
-            workload.Bytes > 0 ? workload.Bytes / median / 1e6 : null);
+        return new Timing((milliseconds[(milliseconds.Count - 1) / 2] + milliseconds[milliseconds.Count / 2]) / 2, milliseconds[0], milliseconds.Count);
     }
-
-    /// <summary>Median rate over the peak of what limits it: arithmetic, or memory for a workload that counts bytes.</summary>
-    public double ShareOf(MachinePeak peak)
-        => GigaflopsPerSecond is { } gigaflops ? gigaflops / peak.GigaflopsPerSecond : GigabytesPerSecond.GetValueOrDefault() / peak.GigabytesPerSecond;
 }
 
 /// <summary>Times workloads: warm-up, then single runs until the time is used up, and their median.</summary>
@@ -44,7 +30,12 @@ public static class WorkloadTimer
     public static Timing Measure(Workload workload, Device device, TimeSpan time, CancellationToken cancellation)
     {
         using PreparedWorkload prepared = workload.Prepare(device);
-        for (int i = 0; i < WarmUpRuns; i++) prepared.Run();
+        for (int i = 0; i < WarmUpRuns; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            prepared.Run();
+        }
+
         List<double> milliseconds = [];
         Stopwatch total = Stopwatch.StartNew();
         while (milliseconds.Count < LeastRuns || (total.Elapsed < time && milliseconds.Count < MostRuns))
@@ -55,6 +46,6 @@ public static class WorkloadTimer
             milliseconds.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
         }
 
-        return Timing.Of(workload, milliseconds);
+        return Timing.Of(milliseconds);
     }
 }

@@ -117,10 +117,28 @@ public sealed class UsageTests : IDisposable
     }
 
     [Fact]
-    public void Bench_PrintsJson()
+    public void Bench_PrintsThePeaksAndTheShareOfTheBound()
     {
-        JsonNode json = ToolRun.Of("bench", "--suite", "cpu", "--filter", "gemm_256", "--seconds", "0", "--json").Succeeds().Json;
-        Assert.Equal("gemm_256x256x256", json["workloads"]![0]!["name"]!.GetValue<string>());
-        Assert.True(json["workloads"]![0]!["gflops"]!.GetValue<double>() > 0);
+        JsonNode json = ToolRun.Of("bench", "--suite", "cpu", "--filter", "gemm_256x, layernorm_1576x768$", "--seconds", "0", "--threads", "2", "--json").Succeeds().Json;
+        Assert.Equal(["gemm_256x256x256", "layernorm_1576x768"], json["workloads"]!.AsArray().Select(workload => workload!["name"]!.GetValue<string>()));
+        JsonNode gemm = json["workloads"]![0]!, norm = json["workloads"]![1]!;
+        double Of(JsonNode node, string field) => node[field]!.GetValue<double>();
+
+        JsonNode one = json["peak"]!["one_core"]!, all = json["peak"]!["all_cores"]!;
+        Assert.Equal((1, 2), (one["threads"]!.GetValue<int>(), all["threads"]!.GetValue<int>()));
+        foreach (string rate in (string[])["gflops", "gbytes", "cache_gbytes"]) Assert.True(Of(one, rate) > 0 && Of(all, rate) > 0, rate);
+
+        // 2 · 256³ operations at the peak of two threads, over the median.
+        Assert.Equal("arithmetic", gemm["bound"]!.GetValue<string>());
+        Assert.Equal(2 * 256 * 256 * 256 / Of(gemm, "median_ms") / 1e6 / Of(all, "gflops"), Of(gemm, "share_of_bound"), 1e-6);
+
+        // 1,576 · 768 floats in and as many out: from memory or, where the last-level cache is twice as large, from there.
+        string bandwidth = norm["bound"]!.GetValue<string>() == "cache" ? "cache_gbytes" : "gbytes";
+        Assert.Equal(8.0 * 1576 * 768 / Of(norm, "median_ms") / 1e6 / Of(all, bandwidth), Of(norm, "share_of_bound"), 1e-6);
+        Assert.True(Of(norm, "best_share_of_bound") >= Of(norm, "share_of_bound"));
     }
+
+    [Fact]
+    public void Bench_NamesTheWorkloadsWhenTheFilterFitsNone()
+        => ToolRun.Of("bench", "--filter", "gem_").Fails(1, "--filter gem_", "gemm_256x256x256", "vit_b16_train_step_b8");
 }

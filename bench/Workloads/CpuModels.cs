@@ -1,0 +1,153 @@
+using MiniVlp.Autograd;
+using MiniVlp.Models;
+using MiniVlp.Nn;
+using MiniVlp.Nn.Optimizers;
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Bench.Workloads;
+
+/// <summary>
+/// Whole models, with random weights. Operations are those of the matrix products and of the attention; backward counts twice those of forward.
+/// Bytes are the weights once for each pass over them, the images, and the results.
+/// </summary>
+internal static class CpuModels
+{
+    private const int Classes = 1000;
+
+    /// <summary>
+    /// Traffic of a training step for each parameter: read in both passes, its gradient written; AdamW reads parameter, gradient and two moments and
+    /// writes all but the gradient.
+    /// </summary>
+    private const double FloatsPerTrainedParameter = 3 + FloatsPerAdamParameter, FloatsPerAdamParameter = 7;
+
+    /// <summary>One step over the parameters of a model, each with a gradient.</summary>
+    public static Workload AdamW(string name, VisionTransformerConfig config)
+    {
+        double parameters = VitParameters(config);
+        return new(name, 14 * parameters, CpuOperations.Floats(FloatsPerAdamParameter * parameters), device =>
+        {
+            CpuOperands operands = new(device);
+            VisionTransformer model = operands.Keep(new VisionTransformer(config, pooler: false));
+            model.Initialize(device);
+            foreach ((_, Parameter parameter) in model.NamedParameters()) operands.Fill(parameter.Value.GradientTarget().Buffer);
+            AdamW optimizer = operands.Keep(NewOptimizer(model));
+            return new PreparedWorkload(optimizer.Step, operands);
+        });
+    }
+
+    public static Workload VitForward(string name, VisionTransformerConfig config, int batch)
+    {
+        double bytes = CpuOperations.Floats(VitParameters(config) + Pixels(batch, config.Channels, config.ImageSize) + ((double)batch * (config.PatchCount + 1) * config.Width));
+        return new(name, VitOperations(config, batch), bytes, device =>
+        {
+            CpuOperands operands = new(device);
+            VisionTransformer model = operands.Keep(new VisionTransformer(config, pooler: false));
+            model.Initialize(device);
+            model.Evaluate();
+            Tensor images = operands.RandomTensor([batch, config.Channels, config.ImageSize, config.ImageSize]);
+            return CpuOperations.InScope(() => model.Forward(images), operands);
+        });
+    }
+
+    /// <summary>An image classifier: forward, cross entropy, backward, AdamW.</summary>
+    public static Workload VitTrainingStep(string name, VisionTransformerConfig config, int batch)
+    {
+        double bytes = CpuOperations.Floats((FloatsPerTrainedParameter * (VitParameters(config) + ((double)Classes * config.Width))) + Pixels(batch, config.Channels, config.ImageSize));
+        return new(name, 3 * VitOperations(config, batch), bytes, device =>
+        {
+            CpuOperands operands = new(device);
+            VisionTransformerClassifier model = operands.Keep(new VisionTransformerClassifier(config, [.. Enumerable.Range(0, Classes).Select(label => $"class {label}")]));
+            Tensor images = operands.RandomTensor([batch, config.Channels, config.ImageSize, config.ImageSize]);
+            IndexTensor labels = operands.RandomIndices([batch], Classes);
+            return TrainingStep(model, () => model.Loss(images, labels), operands);
+        });
+    }
+
+    public static Workload BertForward(string name, int batch, int tokens)
+    {
+        BertConfig config = BertConfig.Base;
+        double bytes = CpuOperations.Floats(BlockParameters(config.Width, config.HiddenWidth, config.Layers) + (2.0 * batch * tokens * config.Width));
+        return new(name, BlockOperations(batch, tokens, config.Width, config.HiddenWidth, config.Layers), bytes, device =>
+        {
+            CpuOperands operands = new(device);
+            Bert model = operands.Keep(new Bert(config, pooler: false));
+            model.Initialize(device);
+            model.Evaluate();
+            IndexTensor ids = operands.RandomTexts(batch, tokens, config.VocabularySize, endId: 102);
+            return CpuOperations.InScope(() => model.Forward(new TextBatch(ids)), operands);
+        });
+    }
+
+    /// <summary>The text tower of CLIP ViT-B/32: token ids to normalised hidden states.</summary>
+    public static Workload ClipTextForward(string name, int batch)
+    {
+        ClipConfig config = ClipConfig.VitB32;
+        ClipTowerConfig text = config.Text;
+        double bytes = CpuOperations.Floats(BlockParameters(text.Width, text.HiddenWidth, text.Layers) + (2.0 * batch * config.ContextLength * text.Width));
+        return new(name, BlockOperations(batch, config.ContextLength, text.Width, text.HiddenWidth, text.Layers, causal: true), bytes, device =>
+        {
+            CpuOperands operands = new(device);
+            ClipTextEncoder model = operands.Keep(new Clip(config)).TextEncoder;
+            model.Initialize(device);
+            model.Evaluate();
+            IndexTensor ids = operands.RandomTexts(batch, config.ContextLength, config.VocabularySize, config.EndTokenId);
+            return CpuOperations.InScope(() => model.Forward(new TextBatch(ids)), operands);
+        });
+    }
+
+    /// <summary>Both towers, contrastive loss, backward, AdamW.</summary>
+    public static Workload ClipTrainingStep(string name, int batch)
+    {
+        ClipConfig config = ClipConfig.Small;
+        ClipTowerConfig vision = config.Vision, text = config.Text;
+        double patches = PatchOperations(batch, config.PatchCount, config.Channels, config.PatchSize, vision.Width);
+        double towers = BlockOperations(batch, config.PatchCount + 1, vision.Width, vision.HiddenWidth, vision.Layers)
+            + BlockOperations(batch, config.ContextLength, text.Width, text.HiddenWidth, text.Layers, causal: true);
+        double parameters = BlockParameters(vision.Width, vision.HiddenWidth, vision.Layers) + BlockParameters(text.Width, text.HiddenWidth, text.Layers)
+            + ((double)config.VocabularySize * text.Width);
+        double bytes = CpuOperations.Floats((FloatsPerTrainedParameter * parameters) + Pixels(batch, config.Channels, config.ImageSize));
+        return new(name, 3 * (patches + towers), bytes, device =>
+        {
+            CpuOperands operands = new(device);
+            Clip model = operands.Keep(new Clip(config));
+            Tensor images = operands.RandomTensor([batch, config.Channels, config.ImageSize, config.ImageSize]);
+            IndexTensor ids = operands.RandomTexts(batch, config.ContextLength, config.VocabularySize, config.EndTokenId);
+            return TrainingStep(model, () => model.Loss(images, new TextBatch(ids)), operands);
+        });
+    }
+
+    private static PreparedWorkload TrainingStep(Module model, Func<Tensor> loss, CpuOperands operands)
+    {
+        model.Initialize(operands.Device);
+        model.Train();
+        AdamW optimizer = operands.Keep(NewOptimizer(model));
+        return new PreparedWorkload(
+            () =>
+            {
+                using Tape tape = Tape.Record();
+                tape.Backward(loss());
+                optimizer.Step();
+                optimizer.ClearGradients();
+            },
+            operands);
+    }
+
+    private static AdamW NewOptimizer(Module model) => new(ParameterGroup.SplitByDecay(model.NamedParameters(), 0.1), 1e-3);
+
+    private static double VitOperations(VisionTransformerConfig config, int batch)
+        => PatchOperations(batch, config.PatchCount, config.Channels, config.PatchSize, config.Width)
+        + BlockOperations(batch, config.PatchCount + 1, config.Width, config.HiddenWidth, config.Layers);
+
+    private static double VitParameters(VisionTransformerConfig config)
+        => BlockParameters(config.Width, config.HiddenWidth, config.Layers) + ((double)config.Width * config.Channels * config.PatchSize * config.PatchSize);
+
+    private static double Pixels(int batch, int channels, int size) => (double)batch * channels * size * size;
+
+    private static double PatchOperations(int batch, int patches, int channels, int patchSize, int width) => 2.0 * batch * patches * channels * patchSize * patchSize * width;
+
+    /// <summary>Products of the transformer blocks: four projections, two layers of the MLP, scores and weighted values.</summary>
+    private static double BlockOperations(int batch, int tokens, int width, int hiddenWidth, int layers, bool causal = false)
+        => 2.0 * layers * batch * tokens * ((4.0 * width * width) + (2.0 * width * hiddenWidth) + ((causal ? tokens + 1.0 : 2.0 * tokens) * width));
+
+    private static double BlockParameters(int width, int hiddenWidth, int layers) => (double)layers * ((4.0 * width * width) + (2.0 * width * hiddenWidth));
+}
