@@ -10,7 +10,7 @@ namespace MiniVlp.Cli.Commands;
 internal sealed class BenchCommand : ToolCommand
 {
     private readonly Option<string> _suite = new("--suite") { Description = "Which workloads.", HelpName = "cpu", DefaultValueFactory = _ => "cpu" };
-    private readonly Option<string?> _filter = new("--filter") { Description = "Only workloads whose name holds one of these texts, with commas between; a text that ends with $ is the end of the name.", HelpName = "TEXT" };
+    private readonly Option<string?> _filter = new("--filter") { Description = "Only workloads whose name holds one of these texts, with commas between; ^ and $ stand for the start and the end of a name.", HelpName = "TEXT" };
     private readonly Option<double> _seconds = OptionRules.Number("--seconds", "Time for each workload.", 0.0, 3600.0, 2.0, "X");
 
     public BenchCommand(ToolHost host)

@@ -1,4 +1,4 @@
-// The workloads of bench/Workloads on MiniVlp, libtorch and ONNX Runtime; see bench/README.md.
+// The workloads of bench/Workloads on MiniVlp, libtorch and ONNX Runtime; see bench/README.md. bench/cpu/run makes one table of everything.
 using System.Text.Json;
 using MiniVlp.Bench.Peers;
 using MiniVlp.Bench.Workloads;
@@ -16,7 +16,21 @@ catch (ArgumentException exception)
     return 2;
 }
 
+if (options.Report is { } folder)
+{
+    CpuReport report = CpuReport.Read(folder);
+    File.WriteAllText(options.Out + ".md", report.ToMarkdown());
+    File.WriteAllText(options.Out + ".json", report.ToJson());
+    return 0;
+}
+
 IReadOnlyList<Workload> workloads = CpuSuite.Select(options.Filter);
+if (options.List)
+{
+    foreach (Workload workload in workloads) Console.WriteLine(workload.Name);
+    return 0;
+}
+
 RowsFile? file = options.Rows is null ? null : new RowsFile(options.Rows);
 if (options.Memory is { } library)
 {
@@ -26,7 +40,7 @@ if (options.Memory is { } library)
         return 2;
     }
 
-    MemoryUse? use = MemoryUse.Measure(workloads[0], library, options.Threads);
+    MemoryUse? use = MemoryMeter.Measure(workloads[0], library, options.Threads);
     string text = use is null ? $"{workloads[0].Name}: {library} has none" : use.ToString();
     if (use is not null) file?.Add(use);
     Console.WriteLine(text);
@@ -35,6 +49,7 @@ if (options.Memory is { } library)
 
 if (!options.OursOnly) TorchThreads.Set(options.Threads);
 MachinePeak peak = MachinePeak.Measure(options.Threads);
+file?.Add(Versions.OfThisProcess(options.OursOnly));
 file?.Add(new PeakLine(peak));
 using Device device = Device.CreateCpu(options.Threads);
 Comparison comparison = new(device, options);

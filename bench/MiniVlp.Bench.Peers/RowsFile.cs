@@ -8,6 +8,10 @@ namespace MiniVlp.Bench.Peers;
 /// <param name="Peak">What it can do.</param>
 internal sealed record PeakLine(MachinePeak Peak);
 
+/// <summary>Versions, as a line.</summary>
+/// <param name="Software">What and which version.</param>
+internal sealed record SoftwareLine(IReadOnlyDictionary<string, string> Software);
+
 /// <summary>A workload that ended without a result.</summary>
 /// <param name="Name">Of the workload.</param>
 /// <param name="Error">What is known of it.</param>

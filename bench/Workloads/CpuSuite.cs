@@ -31,7 +31,7 @@ public static class CpuSuite
     ];
 
     /// <summary>Those whose name holds one of the parts between commas; all of them for an empty filter.</summary>
-    /// <param name="filter">For instance <c>gemm_1x,sdpa</c>; a part that ends with <c>$</c> must be the whole end of the name.</param>
+    /// <param name="filter">For instance <c>gemm_1x,sdpa</c>; a part may start with <c>^</c> for the start of the name and end with <c>$</c> for its end.</param>
     public static IReadOnlyList<Workload> Select(string? filter)
     {
         string[] parts = (filter ?? string.Empty).Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
@@ -39,5 +39,12 @@ public static class CpuSuite
     }
 
     private static bool Matches(string name, string part)
-        => part.EndsWith('$') ? name.EndsWith(part[..^1], StringComparison.Ordinal) : name.Contains(part, StringComparison.Ordinal);
+    {
+        bool isStart = part.StartsWith('^'), isEnd = part.EndsWith('$');
+        string text = part.Trim('^', '$');
+        return name.Contains(text, StringComparison.Ordinal)
+            && (!isStart || name.StartsWith(text, StringComparison.Ordinal))
+            && (!isEnd || name.EndsWith(text, StringComparison.Ordinal))
+            && (!isStart || !isEnd || name == text);
+    }
 }

@@ -72,14 +72,18 @@ public sealed record MachinePeak(int Vectors, MachineRate OneCore, MachineRate A
 /// <param name="CacheGigabytesPerSecond">The same over 12 MB, which the last-level cache holds.</param>
 public sealed record MachineRate(int Threads, double GigaflopsPerSecond, double GigabytesPerSecond, string MemoryLoop, double CacheGigabytesPerSecond)
 {
+    /// <summary>Operations for a byte up to which only the bytes count: the element-wise operations lie below, every product of matrices above.</summary>
+    private const double LeastIntensity = 2;
+
     /// <summary>
     /// The least time that these rates allow a workload (the roofline: Williams, Waterman, Patterson, doi:10.1145/1498765.1498785), and what sets it.
-    /// What fits half of the last-level cache stays there from run to run, and its bound is the cache's rate.
+    /// What fits half of the last-level cache stays there from run to run, and its bound is the cache's rate. For the operations that go once over
+    /// their elements, the bytes count even where narrow vectors take longer for the arithmetic of an exp or an erf.
     /// </summary>
     public Bound BoundOf(Workload workload)
     {
         bool isCached = workload.Bytes <= LastLevelCache.Bytes / 2.0;
-        double arithmetic = workload.Operations / GigaflopsPerSecond / 1e6;
+        double arithmetic = workload.Operations < LeastIntensity * workload.Bytes ? 0 : workload.Operations / GigaflopsPerSecond / 1e6;
         double traffic = workload.Bytes / (isCached ? CacheGigabytesPerSecond : GigabytesPerSecond) / 1e6;
         return arithmetic >= traffic ? new Bound("arithmetic", arithmetic) : new Bound(isCached ? "cache" : "memory", traffic);
     }
