@@ -73,8 +73,8 @@ public readonly struct Gelu : IUnaryOp
     public static V Forward<V>(V x)
         where V : unmanaged, ISimd<V>
     {
-        V half = V.Create(0.5f) * x;
-        return V.FusedMultiplyAdd(half, SimdMath.Erf(V.Create(0.707106781f) * x), half);
+        V s = Magnitude(x);
+        return V.Max(x, V.Zero) - (s * SimdMath.NormalTail(s, out _));
     }
 
     /// <inheritdoc/>
@@ -82,10 +82,16 @@ public readonly struct Gelu : IUnaryOp
     public static V Derivative<V>(V x, V y)
         where V : unmanaged, ISimd<V>
     {
-        V half = V.Create(0.5f);
-        V phi = V.Create(0.398942280f) * SimdMath.Exp(-half * x * x);
-        return V.FusedMultiplyAdd(x, phi, V.FusedMultiplyAdd(half, SimdMath.Erf(V.Create(0.707106781f) * x), half));
+        V s = Magnitude(x), tail = SimdMath.NormalTail(s, out V bell);
+        V ofNegative = tail - (V.Create(0.398942280f) * s * bell);
+        return V.Select(V.LessThan(x, V.Zero), ofNegative, V.Create(1f) - ofNegative);
     }
+
+    /// <summary>|x| where it matters: at 12, Φ(-12) · 12 is 1e-32.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Magnitude<V>(V x)
+        where V : unmanaged, ISimd<V>
+        => V.Min(V.Create(12f), V.Abs(x));
 }
 
 /// <summary>y = x · σ(2u) = 0.5 x (1 + tanh u), u = √(2/π) (x + 0.044715 x³): GELU as GPT-2 and BLIP-2 approximate it (arXiv:1606.08415).</summary>
@@ -227,7 +233,7 @@ public readonly struct LogSigmoid : IUnaryOp
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Forward<V>(V x)
         where V : unmanaged, ISimd<V>
-        => V.Min(x, V.Zero) - SimdMath.LogOnePlus(SimdMath.Exp(-V.Abs(x)));
+        => V.Min(x, V.Zero) - SimdMath.LogOnePlus(SimdMath.ExpNonPositive(-V.Abs(x)));
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -252,7 +258,7 @@ public readonly struct Softplus : IUnaryOp
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Forward<V>(V x)
         where V : unmanaged, ISimd<V>
-        => V.Max(x, V.Zero) + SimdMath.LogOnePlus(SimdMath.Exp(-V.Abs(x)));
+        => V.Max(x, V.Zero) + SimdMath.LogOnePlus(SimdMath.ExpNonPositive(-V.Abs(x)));
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

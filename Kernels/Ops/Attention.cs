@@ -243,11 +243,11 @@ public sealed unsafe partial class CpuBackend
                 float* score = scores + i;
                 for (int j = 0; j < keys; j++, score += row) now = V.Max(V.Load(score), now);
                 V reference = V.Select(V.Equal(now, negativeInfinity), V.Zero, now);
-                V factor = SimdMath.Exp(before - reference), total = V.Zero;
+                V factor = SimdMath.ExpNonPositive(before - reference), total = V.Zero;
                 score = scores + i;
                 for (int j = 0; j < keys; j++, score += row)
                 {
-                    V weight = SimdMath.Exp(V.Load(score) - reference);
+                    V weight = SimdMath.ExpNonPositive(V.Load(score) - reference);
                     V.Store(weight, score);
                     total += weight;
                 }
@@ -344,7 +344,7 @@ public sealed unsafe partial class CpuBackend
             TileMatMul.Pack<V>(query, queryStride, queries, shape.HeadSize, shape.Scale, tiles.Query, keyRow);
             TileMatMul.PackTransposed(outputGradient, outputStride, queries, shape.ValueHeadSize, 1f, tiles.OutputGradientTransposed, row);
             TileMatMul.Pack<V>(outputGradient, outputStride, queries, shape.ValueHeadSize, 1f, tiles.OutputGradient, valueRow);
-            LoadStatistics(batch, head, firstQuery, queries, row, (float*)Output + outputOffset, outputGradient, outputStride, tiles);
+            LoadStatistics<V>(batch, head, firstQuery, queries, row, (float*)Output + outputOffset, outputGradient, outputStride, tiles);
             new Span<float>(tiles.QueryGradient, queries * keyRow).Clear();
 
             nint valueStride = (nint)shape.KeyValueHeads * shape.ValueHeadSize;
@@ -372,18 +372,18 @@ public sealed unsafe partial class CpuBackend
         }
 
         /// <summary>Row maxima, inverse sums and doutput_i · output_i of a block of queries; zeros in the lanes behind the last query.</summary>
-        private void LoadStatistics(int batch, int head, int firstQuery, int queries, int row, float* output, float* outputGradient, nint outputStride, in Tiles tiles)
+        private void LoadStatistics<V>(int batch, int head, int firstQuery, int queries, int row, float* output, float* outputGradient, nint outputStride, in Tiles tiles)
+            where V : unmanaged, ISimd<V>
         {
             AttentionShape shape = Scores.Shape;
             nint rows = (nint)shape.Batch * shape.Heads * shape.QueryLength;
             float* statistics = (float*)Statistics + ((((nint)batch * shape.Heads) + head) * shape.QueryLength) + firstQuery;
             for (int i = 0; i < row; i++)
             {
-                float dot = 0f;
-                for (int c = 0; c < shape.ValueHeadSize && i < queries; c++) dot += output[(i * outputStride) + c] * outputGradient[(i * outputStride) + c];
-                tiles.Largest[i] = i < queries ? statistics[i] : 0f;
-                tiles.InverseSum[i] = i < queries ? statistics[rows + i] : 0f;
-                tiles.Dot[i] = dot;
+                bool isQuery = i < queries;
+                tiles.Largest[i] = isQuery ? statistics[i] : 0f;
+                tiles.InverseSum[i] = isQuery ? statistics[rows + i] : 0f;
+                tiles.Dot[i] = isQuery ? RowSums.Dot<V>(output + (i * outputStride), outputGradient + (i * outputStride), shape.ValueHeadSize) : 0f;
             }
         }
 
@@ -397,7 +397,7 @@ public sealed unsafe partial class CpuBackend
                 float* weights = tiles.Weights + i, gradient = tiles.ScoreGradient + i;
                 for (int j = 0; j < keys; j++, weights += row, gradient += row)
                 {
-                    V weight = SimdMath.Exp(V.Load(weights) - largest) * inverseSum;
+                    V weight = SimdMath.ExpNonPositive(V.Load(weights) - largest) * inverseSum;
                     V.Store(weight, weights);
                     V.Store(weight * (V.Load(gradient) - dot), gradient);
                 }

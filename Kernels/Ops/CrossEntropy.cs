@@ -212,7 +212,7 @@ public sealed unsafe partial class CpuBackend
                 V target = V.Create(offset);
                 if (soft != null) target = V.FusedMultiplyAdd(V.Create(softScale), RowMath.Load<V>(soft + c, left), target);
                 if (weights != null) target *= RowMath.Load<V>(weights + c, left);
-                V probability = SimdMath.Exp(RowMath.Load<V>(x + c, left) - V.Create(logSum));
+                V probability = SimdMath.ExpNonPositive(RowMath.Load<V>(x + c, left) - V.Create(logSum));
                 V value = V.Create(gradient) * ((V.Create(mass) * probability) - target);
                 if (Accumulate) value += RowMath.Load<V>(dx + c, left);
                 if (left >= V.Width) V.Store(value, dx + c);
@@ -247,9 +247,9 @@ public sealed unsafe partial class CpuBackend
             for (; c < length; c++) largest = MathF.Max(largest, x[c]);
             if (float.IsNegativeInfinity(largest)) return largest;
             V sum = V.Zero, reference = V.Create(largest);
-            for (c = 0; c <= length - V.Width; c += V.Width) sum += SimdMath.Exp(V.Load(x + c) - reference);
+            for (c = 0; c <= length - V.Width; c += V.Width) sum += SimdMath.ExpNonPositive(V.Load(x + c) - reference);
             float total = V.Sum(sum);
-            for (; c < length; c++) total += MathF.Exp(x[c] - largest);
+            for (; c < length; c++) total += SimdMath.ExpNonPositive(new SimdScalar(x[c] - largest)).Value;
             return largest + MathF.Log(total);
         }
 

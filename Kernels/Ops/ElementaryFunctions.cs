@@ -203,5 +203,5 @@ public readonly struct Erf : IUnaryOp
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Derivative<V>(V x, V y)
         where V : unmanaged, ISimd<V>
-        => V.Create(1.12837917f) * SimdMath.Exp(-x * x);
+        => V.Create(1.12837917f) * SimdMath.ExpNonPositive(-x * x);
 }

@@ -94,7 +94,7 @@ public readonly struct BinaryCrossEntropy : IPairLoss
     /// <inheritdoc/>
     public static V Forward<V>(V x, V t, V beta)
         where V : unmanaged, ISimd<V>
-        => V.Max(x, V.Zero) - (x * t) + SimdMath.LogOnePlus(SimdMath.Exp(-V.Abs(x)));
+        => V.Max(x, V.Zero) - (x * t) + SimdMath.LogOnePlus(SimdMath.ExpNonPositive(-V.Abs(x)));
 
     /// <inheritdoc/>
     public static V PredictionDerivative<V>(V x, V t, V beta)

@@ -61,7 +61,8 @@ public sealed unsafe partial class CpuBackend
     private void Softmax(DeviceBuffer x, int width, DeviceBuffer y, SoftmaxKind kind)
     {
         int rows = kind == SoftmaxKind.LogSum ? y.Length : width == 0 ? 0 : x.Length / width;
-        Run(new SoftmaxKernel(Floats(x), Floats(y), rows, width, kind), ChunkCount(rows, RowsPerChunk(width)));
+        bool isStreamed = kind == SoftmaxKind.Softmax && Floats(x) != Floats(y) && NonTemporal.Pays(Floats(y), y.Length, width);
+        Run(new SoftmaxKernel(Floats(x), Floats(y), rows, width, kind, isStreamed), ChunkCount(rows, RowsPerChunk(width)));
     }
 
     private void SoftmaxBackward(DeviceBuffer x, DeviceBuffer y, DeviceBuffer dy, int width, GradientTarget dx, SoftmaxKind kind)
@@ -73,20 +74,24 @@ public sealed unsafe partial class CpuBackend
             ChunkCount(rows, RowsPerChunk(width)));
     }
 
-    private readonly record struct SoftmaxKernel(Pointer X, Pointer Y, int Rows, int Width, SoftmaxKind Kind) : ICpuKernel
+    /// <summary>A streamed result is gathered in scratch memory and written once, past the caches.</summary>
+    private readonly record struct SoftmaxKernel(Pointer X, Pointer Y, int Rows, int Width, SoftmaxKind Kind, bool IsStreamed) : ICpuKernel
     {
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Execute<V>(int chunk)
             where V : unmanaged, ISimd<V>
         {
             int first = chunk * RowsPerChunk(Width), last = Math.Min(Rows, first + RowsPerChunk(Width));
+            float* scratch = IsStreamed ? ThreadScratch.Get(Width) : null;
             for (int row = first; row < last; row++)
             {
                 float* x = X + (row * Width);
                 float max = RowSums.Max<V>(x, Width);
                 if (Kind == SoftmaxKind.Softmax)
                 {
-                    Normalize<V>(x, Y + (row * Width), max);
+                    float* y = Y + (row * Width);
+                    if (IsStreamed) Stream<V>(scratch, y, 1f / Exponentials<V>(x, scratch, max));
+                    else Scale<V>(y, 1f / Exponentials<V>(x, y, max));
                     continue;
                 }
 
@@ -94,27 +99,45 @@ public sealed unsafe partial class CpuBackend
                 if (Kind == SoftmaxKind.LogSum) *(Y + row) = float.IsNegativeInfinity(max) ? max : logSum;
                 else Subtract<V>(x, Y + (row * Width), max, logSum - max);
             }
+
+            if (IsStreamed) NonTemporal.Fence();
         }
 
+        /// <summary>y = e^(x - max); returns their sum.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void Normalize<V>(float* x, float* y, float max)
+        private float Exponentials<V>(float* x, float* y, float max)
             where V : unmanaged, ISimd<V>
         {
             V sums = V.Zero, maxima = V.Create(max);
             int i = 0;
             for (; i <= Width - V.Width; i += V.Width)
             {
-                V value = SimdMath.Exp(V.Load(x + i) - maxima);
+                V value = SimdMath.ExpNonPositive(V.Load(x + i) - maxima);
                 sums += value;
                 V.Store(value, y + i);
             }
 
             float sum = V.Sum(sums);
-            for (; i < Width; i++) sum += y[i] = SimdMath.Exp(new SimdScalar(x[i] - max)).Value;
-            float factor = 1f / sum;
+            for (; i < Width; i++) sum += y[i] = SimdMath.ExpNonPositive(new SimdScalar(x[i] - max)).Value;
+            return sum;
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private void Scale<V>(float* y, float factor)
+            where V : unmanaged, ISimd<V>
+        {
             V factors = V.Create(factor);
-            for (i = 0; i <= Width - V.Width; i += V.Width) V.Store(V.Load(y + i) * factors, y + i);
+            int i = 0;
+            for (; i <= Width - V.Width; i += V.Width) V.Store(V.Load(y + i) * factors, y + i);
             for (; i < Width; i++) y[i] *= factor;
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private void Stream<V>(float* exponentials, float* y, float factor)
+            where V : unmanaged, ISimd<V>
+        {
+            V factors = V.Create(factor);
+            for (int i = 0; i < Width; i += V.Width) V.StoreNonTemporal(V.Load(exponentials + i) * factors, y + i);
         }
 
         /// <summary>y = (x - max) - ln Σ e^(x - max): in this order, large values lose nothing.</summary>
@@ -161,13 +184,13 @@ public sealed unsafe partial class CpuBackend
             int i = 0;
             for (; i <= Width - V.Width; i += V.Width)
             {
-                V gradient = V.FusedMultiplyAdd(SimdMath.Exp(V.Load(x + i) - shifts), factors, dy is null ? V.Zero : V.Load(dy + i));
+                V gradient = V.FusedMultiplyAdd(SimdMath.ExpNonPositive(V.Load(x + i) - shifts), factors, dy is null ? V.Zero : V.Load(dy + i));
                 V.Store(Accumulate ? V.Load(dx + i) + gradient : gradient, dx + i);
             }
 
             for (; i < Width; i++)
             {
-                float gradient = (SimdMath.Exp(new SimdScalar(x[i] - shift)).Value * factor) + (dy is null ? 0f : dy[i]);
+                float gradient = (SimdMath.ExpNonPositive(new SimdScalar(x[i] - shift)).Value * factor) + (dy is null ? 0f : dy[i]);
                 dx[i] = Accumulate ? dx[i] + gradient : gradient;
             }
         }

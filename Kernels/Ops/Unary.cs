@@ -47,7 +47,9 @@ public sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void Unary<TOp>(DeviceBuffer x, DeviceBuffer y)
         where TOp : struct, IUnaryOp
-        => Run(new UnaryKernel<TOp>(Floats(x), Floats(y), x.Length), ChunkCount(x.Length, ElementwiseGrain));
+        => Run(
+            new UnaryKernel<TOp>(Floats(x), Floats(y), x.Length, Floats(x) != Floats(y) && NonTemporal.Pays(Floats(y), y.Length)),
+            ChunkCount(x.Length, ElementwiseGrain));
 
     /// <inheritdoc/>
     public void UnaryBackward<TOp>(DeviceBuffer x, DeviceBuffer y, DeviceBuffer dy, GradientTarget dx)
@@ -55,11 +57,12 @@ public sealed unsafe partial class CpuBackend
     {
         if (!dx.IsNeeded) return;
         Run(
-            new UnaryBackwardKernel<TOp>(Floats(x), Floats(y), Floats(dy), Floats(dx.Buffer), x.Length, dx.Accumulate),
+            new UnaryBackwardKernel<TOp>(
+                Floats(x), Floats(y), Floats(dy), Floats(dx.Buffer), x.Length, dx.Accumulate, !dx.Accumulate && NonTemporal.Pays(Floats(dx.Buffer), x.Length)),
             ChunkCount(x.Length, ElementwiseGrain));
     }
 
-    private readonly record struct UnaryKernel<TOp>(Pointer X, Pointer Y, int Length) : ICpuKernel
+    private readonly record struct UnaryKernel<TOp>(Pointer X, Pointer Y, int Length, bool IsStreamed) : ICpuKernel
         where TOp : struct, IUnaryOp
     {
         public void Execute<V>(int chunk)
@@ -69,6 +72,12 @@ public sealed unsafe partial class CpuBackend
             float* x = X, y = Y;
             if (TOp.IsVectorized && V.Width > 1)
             {
+                if (IsStreamed)
+                {
+                    for (; i <= end - V.Width; i += V.Width) V.StoreNonTemporal(TOp.Forward(V.Load(x + i)), y + i);
+                    NonTemporal.Fence();
+                }
+
                 for (; i <= end - V.Width; i += V.Width) V.Store(TOp.Forward(V.Load(x + i)), y + i);
 
                 // The same formula for the rest: what an element gets does not depend on where it stands.
@@ -79,7 +88,7 @@ public sealed unsafe partial class CpuBackend
         }
     }
 
-    private readonly record struct UnaryBackwardKernel<TOp>(Pointer X, Pointer Y, Pointer DY, Pointer DX, int Length, bool Accumulate) : ICpuKernel
+    private readonly record struct UnaryBackwardKernel<TOp>(Pointer X, Pointer Y, Pointer DY, Pointer DX, int Length, bool Accumulate, bool IsStreamed) : ICpuKernel
         where TOp : struct, IUnaryOp
     {
         public void Execute<V>(int chunk)
@@ -89,6 +98,12 @@ public sealed unsafe partial class CpuBackend
             float* x = X, y = Y, dy = DY, dx = DX;
             if (TOp.IsVectorized && V.Width > 1)
             {
+                if (IsStreamed)
+                {
+                    for (; i <= end - V.Width; i += V.Width) V.StoreNonTemporal(V.Load(dy + i) * TOp.Derivative(V.Load(x + i), V.Load(y + i)), dx + i);
+                    NonTemporal.Fence();
+                }
+
                 for (; i <= end - V.Width; i += V.Width)
                 {
                     V gradient = V.Load(dy + i) * TOp.Derivative(V.Load(x + i), V.Load(y + i));

@@ -30,6 +30,12 @@ public unsafe interface ISimd<TSelf> :
     /// <summary>Writes <see cref="Width"/> floats.</summary>
     static abstract void Store(TSelf value, float* destination);
 
+    /// <summary>
+    /// Writes <see cref="Width"/> floats past the caches, to an address that is a multiple of the vector's size. Others see them after
+    /// <see cref="NonTemporal.Fence"/>. Worth it only for whole cache lines that nobody reads soon.
+    /// </summary>
+    static abstract void StoreNonTemporal(TSelf value, float* destination);
+
     /// <summary>Reads the first <paramref name="count"/> floats (fewer than <see cref="Width"/>); the rest is zero.</summary>
     static abstract TSelf LoadPartial(float* source, int count);
 
@@ -56,6 +62,9 @@ public unsafe interface ISimd<TSelf> :
 
     /// <summary>a · 2ⁿ for integral n with |n| ≤ 252 (n is held as floats).</summary>
     static abstract TSelf ScaleByPowerOf2(TSelf a, TSelf n);
+
+    /// <summary>The eight lowest bits of each element become the exponent of a float: 2ⁿ for bits that hold n + 127, and 0 for bits of 0.</summary>
+    static abstract TSelf LowBitsToExponent(TSelf a);
 
     /// <summary>Splits positive normal numbers into a = mantissa · 2^exponent with mantissa in [0.5, 1).</summary>
     static abstract void SplitExponent(TSelf a, out TSelf mantissa, out TSelf exponent);

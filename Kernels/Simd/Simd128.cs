@@ -29,6 +29,10 @@ public readonly unsafe record struct Simd128(Vector128<float> Value) : ISimd<Sim
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreNonTemporal(Simd128 value, float* destination) => value.Value.StoreAlignedNonTemporal(destination);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 LoadPartial(float* source, int count)
     {
         if (Avx.IsSupported) return new(Avx.MaskLoad(source, FirstLanes(count)));
@@ -89,6 +93,10 @@ public readonly unsafe record struct Simd128(Vector128<float> Value) : ISimd<Sim
         Vector128<float> second = ((exponent - half + Vector128.Create(127)) << 23).AsSingle();
         return new(a.Value * first * second);
     }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 LowBitsToExponent(Simd128 a) => new((a.Value.AsInt32() << 23).AsSingle());
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

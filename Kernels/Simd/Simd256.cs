@@ -28,6 +28,10 @@ public readonly unsafe record struct Simd256(Vector256<float> Value) : ISimd<Sim
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreNonTemporal(Simd256 value, float* destination) => value.Value.StoreAlignedNonTemporal(destination);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 LoadPartial(float* source, int count) => new(Avx.MaskLoad(source, FirstLanes(count)));
 
     /// <inheritdoc/>
@@ -69,6 +73,10 @@ public readonly unsafe record struct Simd256(Vector256<float> Value) : ISimd<Sim
         Vector256<float> second = ((exponent - half + Vector256.Create(127)) << 23).AsSingle();
         return new(a.Value * first * second);
     }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 LowBitsToExponent(Simd256 a) => new((a.Value.AsInt32() << 23).AsSingle());
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

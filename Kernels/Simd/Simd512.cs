@@ -28,6 +28,10 @@ public readonly unsafe record struct Simd512(Vector512<float> Value) : ISimd<Sim
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreNonTemporal(Simd512 value, float* destination) => value.Value.StoreAlignedNonTemporal(destination);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 LoadPartial(float* source, int count) => new(Avx512F.MaskLoad(source, FirstLanes(count), Vector512<float>.Zero));
 
     /// <inheritdoc/>
@@ -61,6 +65,10 @@ public readonly unsafe record struct Simd512(Vector512<float> Value) : ISimd<Sim
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 ScaleByPowerOf2(Simd512 a, Simd512 n) => new(Avx512F.Scale(a.Value, n.Value));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 LowBitsToExponent(Simd512 a) => new((a.Value.AsInt32() << 23).AsSingle());
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

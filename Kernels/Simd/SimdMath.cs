@@ -18,6 +18,30 @@ public static class SimdMath
         V n = V.Round(clamped * V.Create(1.44269504f));
         V r = V.FusedMultiplyAdd(n, V.Create(-0.693145752f), clamped);      // ln 2 in two parts: the first has few bits, n · it is exact
         r = V.FusedMultiplyAdd(n, V.Create(-1.42860677e-6f), r);
+        return V.ScaleByPowerOf2(ExpOfRemainder(r), n);
+    }
+
+    /// <summary>
+    /// eˣ for x ≤ 0, as a softmax needs it, in half the operations of <see cref="Exp"/>: one multiply-add leaves n + 127 in the lowest bits of a
+    /// float, from where a shift makes them the exponent of 2ⁿ. Below -87.68 the result is exactly 0; NaN stays NaN. It holds up to x = 88.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V ExpNonPositive<V>(V x)
+        where V : unmanaged, ISimd<V>
+    {
+        V shift = V.Create(12583039f);                                      // 1.5 · 2²³ + 127: here neighbouring floats differ by 1
+        V clamped = V.Max(V.Create(-88.03f), x);                            // -127 ln 2: the exponent field becomes 0, and so 2ⁿ
+        V shifted = V.FusedMultiplyAdd(clamped, V.Create(1.44269504f), shift), n = shifted - shift;
+        V r = V.FusedMultiplyAdd(n, V.Create(-0.693145752f), clamped);
+        r = V.FusedMultiplyAdd(n, V.Create(-1.42860677e-6f), r);
+        return ExpOfRemainder(r) * V.LowBitsToExponent(shifted);
+    }
+
+    /// <summary>eʳ for |r| ≤ ln 2 / 2.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V ExpOfRemainder<V>(V r)
+        where V : unmanaged, ISimd<V>
+    {
         V p = V.Create(0.00139261761f);
         p = V.FusedMultiplyAdd(p, r, V.Create(0.00836317307f));
         p = V.FusedMultiplyAdd(p, r, V.Create(0.0416665547f));
@@ -25,7 +49,7 @@ public static class SimdMath
         p = V.FusedMultiplyAdd(p, r, V.Create(0.5f));
         p = V.FusedMultiplyAdd(p, r, V.Create(1f));
         p = V.FusedMultiplyAdd(p, r, V.Create(1f));
-        return V.ScaleByPowerOf2(p, n);
+        return p;
     }
 
     /// <summary>ln x = ln m + n ln 2 for x = m · 2ⁿ, m in [√½, √2), by a polynomial in m - 1; -∞ at 0, NaN below.</summary>
@@ -69,16 +93,16 @@ public static class SimdMath
         return Log(sum) + (lost / sum);
     }
 
-    /// <summary>σ(x) = 1 / (1 + e^(-x)).</summary>
+    /// <summary>σ(x) = 1 / (1 + e^(-x)), for negative x as eˣ / (1 + eˣ).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Sigmoid<V>(V x)
         where V : unmanaged, ISimd<V>
     {
-        V one = V.Create(1f);
-        return one / (one + Exp(-x));
+        V one = V.Create(1f), small = ExpNonPositive(-V.Abs(x));
+        return V.Select(V.LessThan(x, V.Zero), small, one) / (one + small);
     }
 
-    /// <summary>tanh x: a polynomial below 0.625, else 1 - 2 / (e^(2|x|) + 1) with the sign of x.</summary>
+    /// <summary>tanh x: a polynomial below 0.625, else (1 - e^(-2|x|)) / (1 + e^(-2|x|)) with the sign of x.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Tanh<V>(V x)
         where V : unmanaged, ISimd<V>
@@ -90,7 +114,7 @@ public static class SimdMath
         p = V.FusedMultiplyAdd(p, square, V.Create(0.133327188f));
         p = V.FusedMultiplyAdd(p, square, V.Create(-0.333333284f));
         V small = V.FusedMultiplyAdd(p * square, x, x);
-        V large = one - (V.Create(2f) / (Exp(magnitude + magnitude) + one));
+        V e = ExpNonPositive(V.Create(-2f) * magnitude), large = (one - e) / (one + e);
         large = V.Select(V.LessThan(x, V.Zero), -large, large);
         return V.Select(V.LessThan(magnitude, V.Create(0.625f)), small, large);
     }
@@ -119,8 +143,28 @@ public static class SimdMath
         q = V.FusedMultiplyAdd(q, magnitude, V.Create(-0.6318157f));
         q = V.FusedMultiplyAdd(q, magnitude, V.Create(-0.130239201f));
         q = V.FusedMultiplyAdd(q, magnitude, V.Create(0.000321471026f)) - magnitude;
-        V large = V.Create(1f) - Exp(q);
+        V large = V.Create(1f) - ExpNonPositive(q);
         large = V.Select(V.LessThan(x, V.Zero), -large, large);
         return V.Select(V.LessThan(magnitude, V.Create(1f)), small, large);
+    }
+
+    /// <summary>
+    /// Φ(-s) = bell · p(1 / (1 + 0.395 s)) with bell = e^(-s²/2), for 0 ≤ s ≤ 12: the form of Hastings (Approximations for Digital Computers,
+    /// 1955), one degree higher. Absolute error 1.4e-7, relative error 4e-5; a gradient gets the density from the same exponential.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static V NormalTail<V>(V s, out V bell)
+        where V : unmanaged, ISimd<V>
+    {
+        V one = V.Create(1f), t = one / V.FusedMultiplyAdd(V.Create(0.395f), s, one);
+        bell = ExpNonPositive(V.Create(-0.5f) * s * s);
+        V p = V.Create(0.0561149950f);
+        p = V.FusedMultiplyAdd(p, t, V.Create(-0.261847297f));
+        p = V.FusedMultiplyAdd(p, t, V.Create(0.368853645f));
+        p = V.FusedMultiplyAdd(p, t, V.Create(-0.0145421800f));
+        p = V.FusedMultiplyAdd(p, t, V.Create(0.199685836f));
+        p = V.FusedMultiplyAdd(p, t, V.Create(0.151368932f));
+        p = V.FusedMultiplyAdd(p, t, V.Create(3.66038022e-4f));
+        return bell * p;
     }
 }

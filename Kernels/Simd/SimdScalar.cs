@@ -26,6 +26,10 @@ public readonly unsafe record struct SimdScalar(float Value) : ISimd<SimdScalar>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreNonTemporal(SimdScalar value, float* destination) => *destination = value.Value;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static SimdScalar LoadPartial(float* source, int count) => count > 0 ? new(*source) : default;
 
     /// <inheritdoc/>
@@ -69,6 +73,10 @@ public readonly unsafe record struct SimdScalar(float Value) : ISimd<SimdScalar>
         float second = BitConverter.Int32BitsToSingle((exponent - half + 127) << 23);
         return new(a.Value * first * second);
     }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static SimdScalar LowBitsToExponent(SimdScalar a) => new(BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(a.Value) << 23));
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

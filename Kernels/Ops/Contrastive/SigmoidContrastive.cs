@@ -106,7 +106,7 @@ public sealed unsafe partial class CpuBackend
                 for (int j = 0; j < columns; j++, dot += row)
                 {
                     V x = V.FusedMultiplyAdd(scale, V.Load(dot), bias);
-                    sum += V.Max(x, V.Zero) + SimdMath.LogOnePlus(SimdMath.Exp(-V.Abs(x)));
+                    sum += V.Max(x, V.Zero) + SimdMath.LogOnePlus(SimdMath.ExpNonPositive(-V.Abs(x)));
                 }
 
                 V.Store(V.Load(sums + i) + sum, sums + i);

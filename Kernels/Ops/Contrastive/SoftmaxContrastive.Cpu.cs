@@ -175,9 +175,9 @@ public sealed unsafe partial class CpuBackend
 
                 V reference = V.Select(V.Equal(now, V.Create(float.NegativeInfinity)), V.Zero, now);
                 dot = dots + i;
-                for (int j = 0; j < columns; j++, dot += row) total += SimdMath.Exp((scale * V.Load(dot)) - reference);
+                for (int j = 0; j < columns; j++, dot += row) total += SimdMath.ExpNonPositive((scale * V.Load(dot)) - reference);
                 V.Store(now, sums.Largest + i);
-                V.Store(V.FusedMultiplyAdd(V.Load(sums.Sum + i), SimdMath.Exp(before - reference), total), sums.Sum + i);
+                V.Store(V.FusedMultiplyAdd(V.Load(sums.Sum + i), SimdMath.ExpNonPositive(before - reference), total), sums.Sum + i);
                 V.Store(all, sums.All + i);
             }
         }
@@ -193,11 +193,11 @@ public sealed unsafe partial class CpuBackend
                 V before = V.Load(sums.TeacherLargest + i), now = before, total = V.Zero, weighted = V.Zero;
                 float* score = teacherDots + i, dot = dots + i;
                 for (int j = 0; j < columns; j++, score += row) now = V.Max(scale * V.Load(score), now);
-                V reference = V.Select(V.Equal(now, negativeInfinity), V.Zero, now), shrink = SimdMath.Exp(before - reference);
+                V reference = V.Select(V.Equal(now, negativeInfinity), V.Zero, now), shrink = SimdMath.ExpNonPositive(before - reference);
                 score = teacherDots + i;
                 for (int j = 0; j < columns; j++, score += row, dot += row)
                 {
-                    V weight = SimdMath.Exp((scale * V.Load(score)) - reference), value = V.Load(dot);
+                    V weight = SimdMath.ExpNonPositive((scale * V.Load(score)) - reference), value = V.Load(dot);
                     total += weight;
                     weighted = V.FusedMultiplyAdd(weight, V.Select(V.Equal(value, negativeInfinity), V.Zero, value), weighted);
                 }
@@ -278,7 +278,7 @@ public sealed unsafe partial class CpuBackend
             {
                 int rows = Tiles.RowsOf(rowBlock), i = 0;
                 float* dots = Tiles.Kept(rowBlock, tile) + ((nint)j * TileMatMul.Pad<V>(rows));
-                for (; i <= rows - V.Width; i += V.Width) sum += SimdMath.Exp((factor * V.Load(dots + i)) - reference);
+                for (; i <= rows - V.Width; i += V.Width) sum += SimdMath.ExpNonPositive((factor * V.Load(dots + i)) - reference);
                 for (; i < rows; i++) rest += MathF.Exp((scale * dots[i]) - largest);
             }
 
@@ -355,9 +355,9 @@ public sealed unsafe partial class CpuBackend
                 for (int i = 0; i < row; i += V.Width)
                 {
                     V score = scale * V.Load(dots + i), value = V.Create(-spread);
-                    if (hasRows) value = V.FusedMultiplyAdd(rowFactor, SimdMath.Exp(score - V.Load(statistics + i)), value);
-                    if (hasColumns) value = V.FusedMultiplyAdd(columnFactor, SimdMath.Exp(score - columnLogSum), value);
-                    if (teacherDots != null) value -= teacherFactor * SimdMath.Exp((scale * V.Load(teacherDots + i)) - V.Load(statistics + (2 * row) + i));
+                    if (hasRows) value = V.FusedMultiplyAdd(rowFactor, SimdMath.ExpNonPositive(score - V.Load(statistics + i)), value);
+                    if (hasColumns) value = V.FusedMultiplyAdd(columnFactor, SimdMath.ExpNonPositive(score - columnLogSum), value);
+                    if (teacherDots != null) value -= teacherFactor * SimdMath.ExpNonPositive((scale * V.Load(teacherDots + i)) - V.Load(statistics + (2 * row) + i));
                     V.Store(value, scoreGradient + i);
                 }
 
