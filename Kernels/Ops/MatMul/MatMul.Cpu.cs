@@ -8,10 +8,20 @@ namespace MiniVlp.Kernels;
 //   small products: each is packed and computed by one thread (SmallProductKernel);
 //   large products: slabs that fit the last-level cache are packed by all threads, then computed by all threads, one block of C at a time.
 //   An operand that only a few blocks share is not worth the way through memory: each block packs its part into scratch memory.
+// A left operand whose rows are contiguous along the sum is not packed at all: the microkernel reads six or twelve of its rows side by side.
 public sealed unsafe partial class CpuBackend
 {
-    /// <summary>Steps of the sum in a packed panel: with 2 x 16 columns, a right panel takes 32 KiB and stays in the first-level cache.</summary>
-    private const int DepthBlock = 256;
+    /// <summary>
+    /// Steps of the sum in a packed panel, at most. Long panels visit C rarely: that is worth more than a right panel in the first-level
+    /// cache, since the second level feeds the microkernel's two vectors a step in time.
+    /// </summary>
+    private const int DepthBlock = 768;
+
+    /// <summary>
+    /// With at most so many tiles across C, or so many floats in the left operand, its rows are read in place; with more, every block of
+    /// columns would fetch rows that lie far apart from the last-level cache, and panels, which lie in one piece, are faster.
+    /// </summary>
+    private const int FewColumnTilesInPlace = 64, FewElementsInPlace = 128 * 1024;
 
     /// <summary>Floats in a packed slab of either operand (16 MiB) and steps of the sum in it.</summary>
     private const int SlabLength = 4 * 1024 * 1024;
@@ -80,12 +90,14 @@ public sealed unsafe partial class CpuBackend
     {
         int tileRows = Tier == SimdTier.Vector512 ? MatMulMicrokernel.Rows<Simd512>() : MatMulMicrokernel.Rows<Simd256>();
         int tileColumns = Tier switch { SimdTier.Vector512 => 32, SimdTier.Vector256 => 16, SimdTier.Vector128 => 8, _ => 2 };
-        bool leftInBlocks = ChunkCount(args.Columns, tileColumns) <= FewColumnTiles;
+        bool leftInPlace = left.DepthIsContiguous && args.Alpha == 1f
+            && (ChunkCount(args.Columns, tileColumns) <= FewColumnTilesInPlace || (long)args.Rows * args.Depth <= FewElementsInPlace);
+        bool leftInBlocks = !leftInPlace && ChunkCount(args.Columns, tileColumns) <= FewColumnTiles;
         bool rightInBlocks = !leftInBlocks && ChunkCount(args.Rows, tileRows) <= FewRowTiles;
         int slabs = Math.Max(1, ChunkCount(args.Depth, SlabDepth)), slabDepth = Math.Min(args.Depth, RoundUp(ChunkCount(args.Depth, slabs), DepthBlock));
         int most = SlabLength / Math.Max(slabDepth, 1) / 96 * 96;
-        int slabRows = leftInBlocks ? args.Rows : Math.Min(args.Rows, most), slabColumns = rightInBlocks ? args.Columns : Math.Min(args.Columns, most);
-        DeviceBuffer packedLeft = leftInBlocks ? default : Rent(RoundUp(slabRows, tileRows) * slabDepth);
+        int slabRows = leftInPlace || leftInBlocks ? args.Rows : Math.Min(args.Rows, most), slabColumns = rightInBlocks ? args.Columns : Math.Min(args.Columns, most);
+        DeviceBuffer packedLeft = leftInPlace || leftInBlocks ? default : Rent(RoundUp(slabRows, tileRows) * slabDepth);
         DeviceBuffer packedRight = rightInBlocks ? default : Rent(RoundUp(slabColumns, tileColumns) * slabDepth);
         for (int column = 0; column < args.Columns; column += slabColumns)
         {
@@ -111,11 +123,14 @@ public sealed unsafe partial class CpuBackend
             while (k < args.Depth);
         }
 
-        if (!leftInBlocks) Return(packedLeft);
+        if (!packedLeft.IsNull) Return(packedLeft);
         if (!rightInBlocks) Return(packedRight);
     }
 
     private static int RoundUp(int count, int step) => (count + step - 1) / step * step;
+
+    /// <summary>Steps of the sum in a panel when <paramref name="depth"/> of them are divided evenly.</summary>
+    private static int DepthStep(int depth) => depth <= DepthBlock ? Math.Max(depth, 1) : RoundUp(ChunkCount(depth, ChunkCount(depth, DepthBlock)), 16);
 
     private readonly record struct ScaleKernel(Pointer X, int Length, float Factor) : ICpuKernel
     {
@@ -129,32 +144,37 @@ public sealed unsafe partial class CpuBackend
 
     /// <summary>
     /// Two operands and where their product goes. Packed memory holds one depth block behind the other, each as all of its panels; an operand
-    /// without packed memory is packed by every block for itself.
+    /// without packed memory is packed by every block for itself, or read in place.
     /// </summary>
     private readonly record struct PanelProduct(
         int Rows, int Columns, int Depth, MatMulOperand LeftSource, MatMulOperand RightSource, float Scale, Pointer Left, Pointer Right, Pointer C, int Stride)
     {
         public bool LeftIsPacked => (float*)Left != null;
 
+        /// <summary>Whether the rows of the left operand are read as they are; only a tile that they do not fill is packed then.</summary>
+        public bool LeftIsInPlace => LeftSource.DepthIsContiguous && Scale == 1f && !LeftIsPacked;
+
+        public int DepthStep => CpuBackend.DepthStep(Depth);
+
         public bool RightIsPacked => (float*)Right != null;
 
         /// <summary>Where the panels of the depth block that starts at <paramref name="k"/> begin, from row <paramref name="row"/> on.</summary>
         public float* LeftPanels(int k, int row, int tileRows)
-            => (float*)Left + ((long)k * RoundUp(Rows, tileRows)) + ((long)row * Math.Min(DepthBlock, Depth - k));
+            => (float*)Left + ((long)k * RoundUp(Rows, tileRows)) + ((long)row * Math.Min(DepthStep, Depth - k));
 
         /// <summary>The same for the right operand, from column <paramref name="column"/> on.</summary>
         public float* RightPanels(int k, int column, int tileColumns)
-            => (float*)Right + ((long)k * RoundUp(Columns, tileColumns)) + ((long)column * Math.Min(DepthBlock, Depth - k));
+            => (float*)Right + ((long)k * RoundUp(Columns, tileColumns)) + ((long)column * Math.Min(DepthStep, Depth - k));
 
         /// <summary>Packs one depth block of rows of the left operand.</summary>
         public void PackLeft<V>(int row, int rows, int k, int tileRows, float* panels)
             where V : unmanaged, ISimd<V>
-            => LeftSource.From(row, k).Pack<V>(rows, Math.Min(DepthBlock, Depth - k), tileRows, Scale, panels);
+            => LeftSource.From(row, k).Pack<V>(rows, Math.Min(DepthStep, Depth - k), tileRows, Scale, panels);
 
         /// <summary>Packs one depth block of columns of the right operand.</summary>
         public void PackRight<V>(int column, int columns, int k, int tileColumns, float* panels)
             where V : unmanaged, ISimd<V>
-            => RightSource.From(column, k).Pack<V>(columns, Math.Min(DepthBlock, Depth - k), tileColumns, 1f, panels);
+            => RightSource.From(column, k).Pack<V>(columns, Math.Min(DepthStep, Depth - k), tileColumns, 1f, panels);
 
         /// <summary>Computes rows x columns of C that start at a tile boundary, and the epilogue of each tile when <paramref name="isLast"/>.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -165,31 +185,35 @@ public sealed unsafe partial class CpuBackend
         {
             int tileRows = MatMulMicrokernel.Rows<V>(), tileColumns = MatMulMicrokernel.Columns<V>(), k = 0;
             float* tile = stackalloc float[tileRows * tileColumns];
-            bool finishes = epilogue.Exists;
-            int leftScratch = LeftIsPacked ? 0 : RoundUp(rows, tileRows) * DepthBlock, rightScratch = RightIsPacked ? 0 : RoundUp(columns, tileColumns) * DepthBlock;
+            bool finishes = epilogue.Exists, inPlace = LeftIsInPlace;
+            int step = DepthStep, whole = inPlace ? rows / tileRows * tileRows : 0;         // rows in tiles that are read in place
+            int leftScratch = LeftIsPacked ? 0 : RoundUp(rows - whole, tileRows) * step, rightScratch = RightIsPacked ? 0 : RoundUp(columns, tileColumns) * step;
             float* scratch = leftScratch + rightScratch == 0 ? null : ThreadScratch.Get(leftScratch + rightScratch);
             do
             {
-                int depth = Math.Min(DepthBlock, Depth - k);
+                int depth = Math.Min(step, Depth - k);
                 float* left = LeftIsPacked ? LeftPanels(k, row, tileRows) : scratch;
                 float* right = RightIsPacked ? RightPanels(k, column, tileColumns) : scratch + leftScratch;
-                if (!LeftIsPacked) PackLeft<V>(row, rows, k, tileRows, left);
+                if (leftScratch > 0) PackLeft<V>(row + whole, rows - whole, k, tileRows, left);
                 if (!RightIsPacked) PackRight<V>(column, columns, k, tileColumns, right);
                 bool isDone = isLast && k + depth == Depth;
                 // A left panel stays in the first-level cache, the right panels of the block in the second.
                 for (int i = 0; i < rows; i += tileRows)
                 {
+                    bool isWhole = i < whole;
+                    float* a = isWhole ? (float*)LeftSource.From(row + i, k).Source : left + ((long)(i - whole) * depth);
+                    nint aRow = isWhole ? (nint)LeftSource.Stride : 1, aStep = isWhole ? 1 : tileRows;
                     for (int j = 0; j < columns; j += tileColumns)
                     {
                         float* c = (float*)C + ((long)(row + i) * Stride) + column + j;
                         int tall = Math.Min(tileRows, rows - i), wide = Math.Min(tileColumns, columns - j);
                         if (tall == tileRows && wide == tileColumns && !(isDone && finishes))
                         {
-                            MatMulMicrokernel.Tile<V>(tall, depth, left + ((long)i * depth), right + ((long)j * depth), c, Stride, accumulate);
+                            MatMulMicrokernel.Tile<V>(tall, depth, a, aRow, aStep, right + ((long)j * depth), c, Stride, accumulate);
                             continue;
                         }
 
-                        MatMulMicrokernel.Tile<V>(tall, depth, left + ((long)i * depth), right + ((long)j * depth), tile, tileColumns, accumulate: false);
+                        MatMulMicrokernel.Tile<V>(tall, depth, a, aRow, aStep, right + ((long)j * depth), tile, tileColumns, accumulate: false);
                         if (isDone && finishes)
                             epilogue.Finish<V>(tile, tileColumns, accumulate, offset + ((long)(row + i) * Stride) + column + j, Stride, firstColumn + column + j, tall, wide);
                         else
@@ -209,11 +233,11 @@ public sealed unsafe partial class CpuBackend
     {
         public int Chunks => DepthBlocks * (LeftGroups + RightGroups);
 
-        private int DepthBlocks => ChunkCount(Panels.Depth, DepthBlock);
+        private int DepthBlocks => ChunkCount(Panels.Depth, Panels.DepthStep);
 
-        private int LeftCount => RoundUp(PackGrain / DepthBlock, TileRows);
+        private int LeftCount => RoundUp(PackGrain / Panels.DepthStep, TileRows);
 
-        private int RightCount => RoundUp(PackGrain / DepthBlock, TileColumns);
+        private int RightCount => RoundUp(PackGrain / Panels.DepthStep, TileColumns);
 
         private int LeftGroups => Panels.LeftIsPacked ? ChunkCount(Panels.Rows, LeftCount) : 0;
 
@@ -226,13 +250,13 @@ public sealed unsafe partial class CpuBackend
             if (chunk < leftChunks)
             {
                 (int block, int group) = Math.DivRem(chunk, LeftGroups);
-                int k = block * DepthBlock, row = group * LeftCount;
+                int k = block * Panels.DepthStep, row = group * LeftCount;
                 Panels.PackLeft<V>(row, Math.Min(LeftCount, Panels.Rows - row), k, TileRows, Panels.LeftPanels(k, row, TileRows));
             }
             else
             {
                 (int block, int group) = Math.DivRem(chunk - leftChunks, RightGroups);
-                int k = block * DepthBlock, column = group * RightCount;
+                int k = block * Panels.DepthStep, column = group * RightCount;
                 Panels.PackRight<V>(column, Math.Min(RightCount, Panels.Columns - column), k, TileColumns, Panels.RightPanels(k, column, TileColumns));
             }
         }
@@ -261,14 +285,16 @@ public sealed unsafe partial class CpuBackend
 
         /// <summary>Blocks that pack an operand for themselves span C the other way, so that little of it is packed twice.</summary>
         private int BlockColumnTiles
-            => !Panels.LeftIsPacked ? Math.Min(ColumnTiles, 16)
+            => PacksLeft ? Math.Min(ColumnTiles, 16)
             : !Panels.RightIsPacked ? Math.Clamp(BlockTiles / RowTiles, 1, 8)
             : Math.Min(ColumnTiles, BlockTiles >= 256 ? 16 : BlockTiles >= 64 ? 8 : 4);
 
         private int BlockRowTiles
-            => !Panels.LeftIsPacked ? Math.Clamp(BlockTiles / BlockColumnTiles, 1, MostRowTilesInScratch)
+            => PacksLeft ? Math.Clamp(BlockTiles / BlockColumnTiles, 1, MostRowTilesInScratch)
             : !Panels.RightIsPacked ? RowTiles
             : Math.Max(1, BlockTiles / BlockColumnTiles);
+
+        private bool PacksLeft => !Panels.LeftIsPacked && !Panels.LeftIsInPlace;
 
         private int ColumnBlocks => ChunkCount(ColumnTiles, BlockColumnTiles);
 

@@ -132,29 +132,75 @@ public sealed unsafe partial class CpuBackend
         int k = 0;
         for (; k <= depth - V.Width; k += V.Width)
         {
-            V v0 = V.Load(a + k), v1 = V.Load(a1 + k), v2 = V.Load(a2 + k);
-            Accumulate(V.Load(b + k), v0, v1, v2, ref c00, ref c10, ref c20);
-            Accumulate(V.Load(b + stride + k), v0, v1, v2, ref c01, ref c11, ref c21);
-            Accumulate(V.Load(b + (2L * stride) + k), v0, v1, v2, ref c02, ref c12, ref c22);
-            Accumulate(V.Load(b + (3L * stride) + k), v0, v1, v2, ref c03, ref c13, ref c23);
-            Accumulate(V.Load(b4 + k), v0, v1, v2, ref c04, ref c14, ref c24);
-            Accumulate(V.Load(b4 + stride + k), v0, v1, v2, ref c05, ref c15, ref c25);
-            Accumulate(V.Load(b4 + (2L * stride) + k), v0, v1, v2, ref c06, ref c16, ref c26);
-            Accumulate(V.Load(b4 + (3L * stride) + k), v0, v1, v2, ref c07, ref c17, ref c27);
+            V v0 = V.Load(a + k), v1 = V.Load(a1 + k), v2 = V.Load(a2 + k), right = V.Load(b + k);
+            c00 = V.FusedMultiplyAdd(v0, right, c00);
+            c10 = V.FusedMultiplyAdd(v1, right, c10);
+            c20 = V.FusedMultiplyAdd(v2, right, c20);
+            right = V.Load(b + stride + k);
+            c01 = V.FusedMultiplyAdd(v0, right, c01);
+            c11 = V.FusedMultiplyAdd(v1, right, c11);
+            c21 = V.FusedMultiplyAdd(v2, right, c21);
+            right = V.Load(b + (2L * stride) + k);
+            c02 = V.FusedMultiplyAdd(v0, right, c02);
+            c12 = V.FusedMultiplyAdd(v1, right, c12);
+            c22 = V.FusedMultiplyAdd(v2, right, c22);
+            right = V.Load(b + (3L * stride) + k);
+            c03 = V.FusedMultiplyAdd(v0, right, c03);
+            c13 = V.FusedMultiplyAdd(v1, right, c13);
+            c23 = V.FusedMultiplyAdd(v2, right, c23);
+            right = V.Load(b4 + k);
+            c04 = V.FusedMultiplyAdd(v0, right, c04);
+            c14 = V.FusedMultiplyAdd(v1, right, c14);
+            c24 = V.FusedMultiplyAdd(v2, right, c24);
+            right = V.Load(b4 + stride + k);
+            c05 = V.FusedMultiplyAdd(v0, right, c05);
+            c15 = V.FusedMultiplyAdd(v1, right, c15);
+            c25 = V.FusedMultiplyAdd(v2, right, c25);
+            right = V.Load(b4 + (2L * stride) + k);
+            c06 = V.FusedMultiplyAdd(v0, right, c06);
+            c16 = V.FusedMultiplyAdd(v1, right, c16);
+            c26 = V.FusedMultiplyAdd(v2, right, c26);
+            right = V.Load(b4 + (3L * stride) + k);
+            c07 = V.FusedMultiplyAdd(v0, right, c07);
+            c17 = V.FusedMultiplyAdd(v1, right, c17);
+            c27 = V.FusedMultiplyAdd(v2, right, c27);
         }
 
         int left = depth - k;
         if (left > 0)
         {
-            V v0 = V.LoadPartial(a + k, left), v1 = V.LoadPartial(a1 + k, left), v2 = V.LoadPartial(a2 + k, left);
-            Accumulate(V.LoadPartial(b + k, left), v0, v1, v2, ref c00, ref c10, ref c20);
-            Accumulate(V.LoadPartial(b + stride + k, left), v0, v1, v2, ref c01, ref c11, ref c21);
-            Accumulate(V.LoadPartial(b + (2L * stride) + k, left), v0, v1, v2, ref c02, ref c12, ref c22);
-            Accumulate(V.LoadPartial(b + (3L * stride) + k, left), v0, v1, v2, ref c03, ref c13, ref c23);
-            Accumulate(V.LoadPartial(b4 + k, left), v0, v1, v2, ref c04, ref c14, ref c24);
-            Accumulate(V.LoadPartial(b4 + stride + k, left), v0, v1, v2, ref c05, ref c15, ref c25);
-            Accumulate(V.LoadPartial(b4 + (2L * stride) + k, left), v0, v1, v2, ref c06, ref c16, ref c26);
-            Accumulate(V.LoadPartial(b4 + (3L * stride) + k, left), v0, v1, v2, ref c07, ref c17, ref c27);
+            V v0 = V.LoadPartial(a + k, left), v1 = V.LoadPartial(a1 + k, left), v2 = V.LoadPartial(a2 + k, left), right = V.LoadPartial(b + k, left);
+            c00 = V.FusedMultiplyAdd(v0, right, c00);
+            c10 = V.FusedMultiplyAdd(v1, right, c10);
+            c20 = V.FusedMultiplyAdd(v2, right, c20);
+            right = V.LoadPartial(b + stride + k, left);
+            c01 = V.FusedMultiplyAdd(v0, right, c01);
+            c11 = V.FusedMultiplyAdd(v1, right, c11);
+            c21 = V.FusedMultiplyAdd(v2, right, c21);
+            right = V.LoadPartial(b + (2L * stride) + k, left);
+            c02 = V.FusedMultiplyAdd(v0, right, c02);
+            c12 = V.FusedMultiplyAdd(v1, right, c12);
+            c22 = V.FusedMultiplyAdd(v2, right, c22);
+            right = V.LoadPartial(b + (3L * stride) + k, left);
+            c03 = V.FusedMultiplyAdd(v0, right, c03);
+            c13 = V.FusedMultiplyAdd(v1, right, c13);
+            c23 = V.FusedMultiplyAdd(v2, right, c23);
+            right = V.LoadPartial(b4 + k, left);
+            c04 = V.FusedMultiplyAdd(v0, right, c04);
+            c14 = V.FusedMultiplyAdd(v1, right, c14);
+            c24 = V.FusedMultiplyAdd(v2, right, c24);
+            right = V.LoadPartial(b4 + stride + k, left);
+            c05 = V.FusedMultiplyAdd(v0, right, c05);
+            c15 = V.FusedMultiplyAdd(v1, right, c15);
+            c25 = V.FusedMultiplyAdd(v2, right, c25);
+            right = V.LoadPartial(b4 + (2L * stride) + k, left);
+            c06 = V.FusedMultiplyAdd(v0, right, c06);
+            c16 = V.FusedMultiplyAdd(v1, right, c16);
+            c26 = V.FusedMultiplyAdd(v2, right, c26);
+            right = V.LoadPartial(b4 + (3L * stride) + k, left);
+            c07 = V.FusedMultiplyAdd(v0, right, c07);
+            c17 = V.FusedMultiplyAdd(v1, right, c17);
+            c27 = V.FusedMultiplyAdd(v2, right, c27);
         }
 
         V.StoreSums(c00, c01, c02, c03, sums);
@@ -177,21 +223,43 @@ public sealed unsafe partial class CpuBackend
         int k = 0;
         for (; k <= depth - V.Width; k += V.Width)
         {
-            V v0 = V.Load(a + k), v1 = V.Load(a1 + k), v2 = V.Load(a2 + k);
-            Accumulate(V.Load(b0 + k), v0, v1, v2, ref c00, ref c10, ref c20);
-            Accumulate(V.Load(b1 + k), v0, v1, v2, ref c01, ref c11, ref c21);
-            Accumulate(V.Load(b2 + k), v0, v1, v2, ref c02, ref c12, ref c22);
-            Accumulate(V.Load(b3 + k), v0, v1, v2, ref c03, ref c13, ref c23);
+            V v0 = V.Load(a + k), v1 = V.Load(a1 + k), v2 = V.Load(a2 + k), right = V.Load(b0 + k);
+            c00 = V.FusedMultiplyAdd(v0, right, c00);
+            c10 = V.FusedMultiplyAdd(v1, right, c10);
+            c20 = V.FusedMultiplyAdd(v2, right, c20);
+            right = V.Load(b1 + k);
+            c01 = V.FusedMultiplyAdd(v0, right, c01);
+            c11 = V.FusedMultiplyAdd(v1, right, c11);
+            c21 = V.FusedMultiplyAdd(v2, right, c21);
+            right = V.Load(b2 + k);
+            c02 = V.FusedMultiplyAdd(v0, right, c02);
+            c12 = V.FusedMultiplyAdd(v1, right, c12);
+            c22 = V.FusedMultiplyAdd(v2, right, c22);
+            right = V.Load(b3 + k);
+            c03 = V.FusedMultiplyAdd(v0, right, c03);
+            c13 = V.FusedMultiplyAdd(v1, right, c13);
+            c23 = V.FusedMultiplyAdd(v2, right, c23);
         }
 
         int left = depth - k;
         if (left > 0)
         {
-            V v0 = V.LoadPartial(a + k, left), v1 = V.LoadPartial(a1 + k, left), v2 = V.LoadPartial(a2 + k, left);
-            Accumulate(V.LoadPartial(b0 + k, left), v0, v1, v2, ref c00, ref c10, ref c20);
-            Accumulate(V.LoadPartial(b1 + k, left), v0, v1, v2, ref c01, ref c11, ref c21);
-            Accumulate(V.LoadPartial(b2 + k, left), v0, v1, v2, ref c02, ref c12, ref c22);
-            Accumulate(V.LoadPartial(b3 + k, left), v0, v1, v2, ref c03, ref c13, ref c23);
+            V v0 = V.LoadPartial(a + k, left), v1 = V.LoadPartial(a1 + k, left), v2 = V.LoadPartial(a2 + k, left), right = V.LoadPartial(b0 + k, left);
+            c00 = V.FusedMultiplyAdd(v0, right, c00);
+            c10 = V.FusedMultiplyAdd(v1, right, c10);
+            c20 = V.FusedMultiplyAdd(v2, right, c20);
+            right = V.LoadPartial(b1 + k, left);
+            c01 = V.FusedMultiplyAdd(v0, right, c01);
+            c11 = V.FusedMultiplyAdd(v1, right, c11);
+            c21 = V.FusedMultiplyAdd(v2, right, c21);
+            right = V.LoadPartial(b2 + k, left);
+            c02 = V.FusedMultiplyAdd(v0, right, c02);
+            c12 = V.FusedMultiplyAdd(v1, right, c12);
+            c22 = V.FusedMultiplyAdd(v2, right, c22);
+            right = V.LoadPartial(b3 + k, left);
+            c03 = V.FusedMultiplyAdd(v0, right, c03);
+            c13 = V.FusedMultiplyAdd(v1, right, c13);
+            c23 = V.FusedMultiplyAdd(v2, right, c23);
         }
 
         V.StoreSums(c00, c01, c02, c03, sums);
@@ -226,14 +294,5 @@ public sealed unsafe partial class CpuBackend
         }
 
         V.StoreSums(c0, c1, c2, c3, sums);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Accumulate<V>(V b, V v0, V v1, V v2, ref V c0, ref V c1, ref V c2)
-        where V : unmanaged, ISimd<V>
-    {
-        c0 = V.FusedMultiplyAdd(v0, b, c0);
-        c1 = V.FusedMultiplyAdd(v1, b, c1);
-        c2 = V.FusedMultiplyAdd(v2, b, c2);
     }
 }

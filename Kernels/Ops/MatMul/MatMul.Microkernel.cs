@@ -6,7 +6,8 @@ namespace MiniVlp.Kernels;
 /// <summary>
 /// The innermost loop of a matrix product: a tile of the result stays in registers while one column of a packed left panel and one row of
 /// a packed right panel are multiplied per step. AVX-512 has 32 registers and holds 12 x 2 vectors, the tiers with 16 hold 6 x 2.
-/// Accumulators are written out one by one because registers cannot be indexed.
+/// Accumulators are written out one by one because registers cannot be indexed, and added to in place rather than through a reference:
+/// the compiler then keeps each in one register, without moves.
 /// </summary>
 internal static unsafe class MatMulMicrokernel
 {
@@ -23,29 +24,30 @@ internal static unsafe class MatMulMicrokernel
         => 2 * V.Width;
 
     /// <summary>
-    /// c[i, j] = (accumulate ? c[i, j] : 0) + Σₖ a[k, i] · b[k, j] for at least the first <paramref name="rows"/> rows of a tile; there is
-    /// room for all of its rows.
+    /// c[i, j] = (accumulate ? c[i, j] : 0) + Σₖ a[i · aRow + k · aStep] · b[k, j] for at least the first <paramref name="rows"/> rows of a
+    /// tile; there is room for all of its rows, and all of them can be read. The left operand may lie in place (aStep is 1) or in a panel
+    /// (aRow is 1, aStep the rows of a tile); the right one is a panel of two vectors a step.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Tile<V>(int rows, int depth, float* a, float* b, float* c, long stride, bool accumulate)
+    public static void Tile<V>(int rows, int depth, float* a, nint aRow, nint aStep, float* b, float* c, long stride, bool accumulate)
         where V : unmanaged, ISimd<V>
     {
         if (V.Width >= 16)
         {
-            if (rows > 8) Tile12<V>(depth, a, b, c, stride, accumulate);
-            else if (rows > 4) Tile8Of12<V>(depth, a, b, c, stride, accumulate);
-            else Tile4Of12<V>(depth, a, b, c, stride, accumulate);
+            if (rows > 8) Tile12<V>(depth, a, aRow, aStep, b, c, stride, accumulate);
+            else if (rows > 4) Tile8Of12<V>(depth, a, aRow, aStep, b, c, stride, accumulate);
+            else Tile4Of12<V>(depth, a, aRow, aStep, b, c, stride, accumulate);
         }
         else
         {
-            if (rows > 2) Tile6<V>(depth, a, b, c, stride, accumulate);
-            else Tile2Of6<V>(depth, a, b, c, stride, accumulate);
+            if (rows > 2) Tile6<V>(depth, a, aRow, aStep, b, c, stride, accumulate);
+            else Tile2Of6<V>(depth, a, aRow, aStep, b, c, stride, accumulate);
         }
     }
 
-    /// <summary>12 rows by two vectors: 24 accumulators.</summary>
+    /// <summary>12 rows by two vectors: 24 accumulators. Every third row has a pointer; the two behind it are a step of the stride away.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile12<V>(int depth, float* a, float* b, float* c, long stride, bool accumulate)
+    private static void Tile12<V>(int depth, float* a, nint aRow, nint aStep, float* b, float* c, long stride, bool accumulate)
         where V : unmanaged, ISimd<V>
     {
         V c00 = V.Zero, c01 = V.Zero;
@@ -60,22 +62,51 @@ internal static unsafe class MatMulMicrokernel
         V c90 = V.Zero, c91 = V.Zero;
         V c100 = V.Zero, c101 = V.Zero;
         V c110 = V.Zero, c111 = V.Zero;
-        for (int k = 0; k < depth; k++)
+        float* a3 = a + (3 * aRow);
+        float* a6 = a + (6 * aRow);
+        float* a9 = a + (9 * aRow);
+        for (nint left = depth; left > 0; left--)
         {
-            V b0 = V.Load(b), b1 = V.Load(b + V.Width);
-            Step(a[0], b0, b1, ref c00, ref c01);
-            Step(a[1], b0, b1, ref c10, ref c11);
-            Step(a[2], b0, b1, ref c20, ref c21);
-            Step(a[3], b0, b1, ref c30, ref c31);
-            Step(a[4], b0, b1, ref c40, ref c41);
-            Step(a[5], b0, b1, ref c50, ref c51);
-            Step(a[6], b0, b1, ref c60, ref c61);
-            Step(a[7], b0, b1, ref c70, ref c71);
-            Step(a[8], b0, b1, ref c80, ref c81);
-            Step(a[9], b0, b1, ref c90, ref c91);
-            Step(a[10], b0, b1, ref c100, ref c101);
-            Step(a[11], b0, b1, ref c110, ref c111);
-            a += 12;
+            V b0 = V.Load(b), b1 = V.Load(b + V.Width), x = V.Create(a[0]);
+            c00 = V.FusedMultiplyAdd(x, b0, c00);
+            c01 = V.FusedMultiplyAdd(x, b1, c01);
+            x = V.Create(a[aRow]);
+            c10 = V.FusedMultiplyAdd(x, b0, c10);
+            c11 = V.FusedMultiplyAdd(x, b1, c11);
+            x = V.Create(a[2 * aRow]);
+            c20 = V.FusedMultiplyAdd(x, b0, c20);
+            c21 = V.FusedMultiplyAdd(x, b1, c21);
+            x = V.Create(a3[0]);
+            c30 = V.FusedMultiplyAdd(x, b0, c30);
+            c31 = V.FusedMultiplyAdd(x, b1, c31);
+            x = V.Create(a3[aRow]);
+            c40 = V.FusedMultiplyAdd(x, b0, c40);
+            c41 = V.FusedMultiplyAdd(x, b1, c41);
+            x = V.Create(a3[2 * aRow]);
+            c50 = V.FusedMultiplyAdd(x, b0, c50);
+            c51 = V.FusedMultiplyAdd(x, b1, c51);
+            x = V.Create(a6[0]);
+            c60 = V.FusedMultiplyAdd(x, b0, c60);
+            c61 = V.FusedMultiplyAdd(x, b1, c61);
+            x = V.Create(a6[aRow]);
+            c70 = V.FusedMultiplyAdd(x, b0, c70);
+            c71 = V.FusedMultiplyAdd(x, b1, c71);
+            x = V.Create(a6[2 * aRow]);
+            c80 = V.FusedMultiplyAdd(x, b0, c80);
+            c81 = V.FusedMultiplyAdd(x, b1, c81);
+            x = V.Create(a9[0]);
+            c90 = V.FusedMultiplyAdd(x, b0, c90);
+            c91 = V.FusedMultiplyAdd(x, b1, c91);
+            x = V.Create(a9[aRow]);
+            c100 = V.FusedMultiplyAdd(x, b0, c100);
+            c101 = V.FusedMultiplyAdd(x, b1, c101);
+            x = V.Create(a9[2 * aRow]);
+            c110 = V.FusedMultiplyAdd(x, b0, c110);
+            c111 = V.FusedMultiplyAdd(x, b1, c111);
+            a += aStep;
+            a3 += aStep;
+            a6 += aStep;
+            a9 += aStep;
             b += 2 * V.Width;
         }
 
@@ -93,9 +124,9 @@ internal static unsafe class MatMulMicrokernel
         Put(c110, c111, c + (11 * stride), accumulate);
     }
 
-    /// <summary>The first 8 rows of a panel of 12.</summary>
+    /// <summary>The first 8 rows of 12.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile8Of12<V>(int depth, float* a, float* b, float* c, long stride, bool accumulate)
+    private static void Tile8Of12<V>(int depth, float* a, nint aRow, nint aStep, float* b, float* c, long stride, bool accumulate)
         where V : unmanaged, ISimd<V>
     {
         V c00 = V.Zero, c01 = V.Zero;
@@ -106,18 +137,37 @@ internal static unsafe class MatMulMicrokernel
         V c50 = V.Zero, c51 = V.Zero;
         V c60 = V.Zero, c61 = V.Zero;
         V c70 = V.Zero, c71 = V.Zero;
-        for (int k = 0; k < depth; k++)
+        float* a3 = a + (3 * aRow);
+        float* a6 = a + (6 * aRow);
+        for (nint left = depth; left > 0; left--)
         {
-            V b0 = V.Load(b), b1 = V.Load(b + V.Width);
-            Step(a[0], b0, b1, ref c00, ref c01);
-            Step(a[1], b0, b1, ref c10, ref c11);
-            Step(a[2], b0, b1, ref c20, ref c21);
-            Step(a[3], b0, b1, ref c30, ref c31);
-            Step(a[4], b0, b1, ref c40, ref c41);
-            Step(a[5], b0, b1, ref c50, ref c51);
-            Step(a[6], b0, b1, ref c60, ref c61);
-            Step(a[7], b0, b1, ref c70, ref c71);
-            a += 12;
+            V b0 = V.Load(b), b1 = V.Load(b + V.Width), x = V.Create(a[0]);
+            c00 = V.FusedMultiplyAdd(x, b0, c00);
+            c01 = V.FusedMultiplyAdd(x, b1, c01);
+            x = V.Create(a[aRow]);
+            c10 = V.FusedMultiplyAdd(x, b0, c10);
+            c11 = V.FusedMultiplyAdd(x, b1, c11);
+            x = V.Create(a[2 * aRow]);
+            c20 = V.FusedMultiplyAdd(x, b0, c20);
+            c21 = V.FusedMultiplyAdd(x, b1, c21);
+            x = V.Create(a3[0]);
+            c30 = V.FusedMultiplyAdd(x, b0, c30);
+            c31 = V.FusedMultiplyAdd(x, b1, c31);
+            x = V.Create(a3[aRow]);
+            c40 = V.FusedMultiplyAdd(x, b0, c40);
+            c41 = V.FusedMultiplyAdd(x, b1, c41);
+            x = V.Create(a3[2 * aRow]);
+            c50 = V.FusedMultiplyAdd(x, b0, c50);
+            c51 = V.FusedMultiplyAdd(x, b1, c51);
+            x = V.Create(a6[0]);
+            c60 = V.FusedMultiplyAdd(x, b0, c60);
+            c61 = V.FusedMultiplyAdd(x, b1, c61);
+            x = V.Create(a6[aRow]);
+            c70 = V.FusedMultiplyAdd(x, b0, c70);
+            c71 = V.FusedMultiplyAdd(x, b1, c71);
+            a += aStep;
+            a3 += aStep;
+            a6 += aStep;
             b += 2 * V.Width;
         }
 
@@ -131,23 +181,32 @@ internal static unsafe class MatMulMicrokernel
         Put(c70, c71, c + (7 * stride), accumulate);
     }
 
-    /// <summary>The first 4 rows of a panel of 12.</summary>
+    /// <summary>The first 4 rows of 12.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile4Of12<V>(int depth, float* a, float* b, float* c, long stride, bool accumulate)
+    private static void Tile4Of12<V>(int depth, float* a, nint aRow, nint aStep, float* b, float* c, long stride, bool accumulate)
         where V : unmanaged, ISimd<V>
     {
         V c00 = V.Zero, c01 = V.Zero;
         V c10 = V.Zero, c11 = V.Zero;
         V c20 = V.Zero, c21 = V.Zero;
         V c30 = V.Zero, c31 = V.Zero;
-        for (int k = 0; k < depth; k++)
+        float* a3 = a + (3 * aRow);
+        for (nint left = depth; left > 0; left--)
         {
-            V b0 = V.Load(b), b1 = V.Load(b + V.Width);
-            Step(a[0], b0, b1, ref c00, ref c01);
-            Step(a[1], b0, b1, ref c10, ref c11);
-            Step(a[2], b0, b1, ref c20, ref c21);
-            Step(a[3], b0, b1, ref c30, ref c31);
-            a += 12;
+            V b0 = V.Load(b), b1 = V.Load(b + V.Width), x = V.Create(a[0]);
+            c00 = V.FusedMultiplyAdd(x, b0, c00);
+            c01 = V.FusedMultiplyAdd(x, b1, c01);
+            x = V.Create(a[aRow]);
+            c10 = V.FusedMultiplyAdd(x, b0, c10);
+            c11 = V.FusedMultiplyAdd(x, b1, c11);
+            x = V.Create(a[2 * aRow]);
+            c20 = V.FusedMultiplyAdd(x, b0, c20);
+            c21 = V.FusedMultiplyAdd(x, b1, c21);
+            x = V.Create(a3[0]);
+            c30 = V.FusedMultiplyAdd(x, b0, c30);
+            c31 = V.FusedMultiplyAdd(x, b1, c31);
+            a += aStep;
+            a3 += aStep;
             b += 2 * V.Width;
         }
 
@@ -159,7 +218,7 @@ internal static unsafe class MatMulMicrokernel
 
     /// <summary>6 rows by two vectors: 12 accumulators.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile6<V>(int depth, float* a, float* b, float* c, long stride, bool accumulate)
+    private static void Tile6<V>(int depth, float* a, nint aRow, nint aStep, float* b, float* c, long stride, bool accumulate)
         where V : unmanaged, ISimd<V>
     {
         V c00 = V.Zero, c01 = V.Zero;
@@ -168,16 +227,29 @@ internal static unsafe class MatMulMicrokernel
         V c30 = V.Zero, c31 = V.Zero;
         V c40 = V.Zero, c41 = V.Zero;
         V c50 = V.Zero, c51 = V.Zero;
-        for (int k = 0; k < depth; k++)
+        float* a3 = a + (3 * aRow);
+        for (nint left = depth; left > 0; left--)
         {
-            V b0 = V.Load(b), b1 = V.Load(b + V.Width);
-            Step(a[0], b0, b1, ref c00, ref c01);
-            Step(a[1], b0, b1, ref c10, ref c11);
-            Step(a[2], b0, b1, ref c20, ref c21);
-            Step(a[3], b0, b1, ref c30, ref c31);
-            Step(a[4], b0, b1, ref c40, ref c41);
-            Step(a[5], b0, b1, ref c50, ref c51);
-            a += 6;
+            V b0 = V.Load(b), b1 = V.Load(b + V.Width), x = V.Create(a[0]);
+            c00 = V.FusedMultiplyAdd(x, b0, c00);
+            c01 = V.FusedMultiplyAdd(x, b1, c01);
+            x = V.Create(a[aRow]);
+            c10 = V.FusedMultiplyAdd(x, b0, c10);
+            c11 = V.FusedMultiplyAdd(x, b1, c11);
+            x = V.Create(a[2 * aRow]);
+            c20 = V.FusedMultiplyAdd(x, b0, c20);
+            c21 = V.FusedMultiplyAdd(x, b1, c21);
+            x = V.Create(a3[0]);
+            c30 = V.FusedMultiplyAdd(x, b0, c30);
+            c31 = V.FusedMultiplyAdd(x, b1, c31);
+            x = V.Create(a3[aRow]);
+            c40 = V.FusedMultiplyAdd(x, b0, c40);
+            c41 = V.FusedMultiplyAdd(x, b1, c41);
+            x = V.Create(a3[2 * aRow]);
+            c50 = V.FusedMultiplyAdd(x, b0, c50);
+            c51 = V.FusedMultiplyAdd(x, b1, c51);
+            a += aStep;
+            a3 += aStep;
             b += 2 * V.Width;
         }
 
@@ -189,33 +261,27 @@ internal static unsafe class MatMulMicrokernel
         Put(c50, c51, c + (5 * stride), accumulate);
     }
 
-    /// <summary>The first 2 rows of a panel of 6.</summary>
+    /// <summary>The first 2 rows of 6.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile2Of6<V>(int depth, float* a, float* b, float* c, long stride, bool accumulate)
+    private static void Tile2Of6<V>(int depth, float* a, nint aRow, nint aStep, float* b, float* c, long stride, bool accumulate)
         where V : unmanaged, ISimd<V>
     {
         V c00 = V.Zero, c01 = V.Zero;
         V c10 = V.Zero, c11 = V.Zero;
-        for (int k = 0; k < depth; k++)
+        for (nint left = depth; left > 0; left--)
         {
-            V b0 = V.Load(b), b1 = V.Load(b + V.Width);
-            Step(a[0], b0, b1, ref c00, ref c01);
-            Step(a[1], b0, b1, ref c10, ref c11);
-            a += 6;
+            V b0 = V.Load(b), b1 = V.Load(b + V.Width), x = V.Create(a[0]);
+            c00 = V.FusedMultiplyAdd(x, b0, c00);
+            c01 = V.FusedMultiplyAdd(x, b1, c01);
+            x = V.Create(a[aRow]);
+            c10 = V.FusedMultiplyAdd(x, b0, c10);
+            c11 = V.FusedMultiplyAdd(x, b1, c11);
+            a += aStep;
             b += 2 * V.Width;
         }
 
         Put(c00, c01, c, accumulate);
         Put(c10, c11, c + stride, accumulate);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Step<V>(float left, V b0, V b1, ref V c0, ref V c1)
-        where V : unmanaged, ISimd<V>
-    {
-        V a = V.Create(left);
-        c0 = V.FusedMultiplyAdd(a, b0, c0);
-        c1 = V.FusedMultiplyAdd(a, b1, c1);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
