@@ -27,6 +27,12 @@ public unsafe interface ISimd<TSelf> :
     /// <summary>Reads <see cref="Width"/> floats.</summary>
     static abstract TSelf Load(float* source);
 
+    /// <summary>Reads <see cref="Width"/> bfloat16 numbers: each is the upper half of a float.</summary>
+    static abstract TSelf LoadBFloat16(ushort* source);
+
+    /// <summary>Reads <see cref="Width"/> signed bytes as numbers.</summary>
+    static abstract TSelf LoadSByte(sbyte* source);
+
     /// <summary>Writes <see cref="Width"/> floats.</summary>
     static abstract void Store(TSelf value, float* destination);
 

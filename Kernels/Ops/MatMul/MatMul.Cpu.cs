@@ -70,7 +70,7 @@ public sealed unsafe partial class CpuBackend
             for (int product = 0; product < products; product++)
             {
                 (MatMulOperand left, MatMulOperand right) = Operands(args, Floats(a), Floats(b), product);
-                MultiplySlabs(args, left, right, (long)product * args.Rows * args.Columns, accumulate, epilogue);
+                MultiplySlabs(args, left, right, default, (long)product * args.Rows * args.Columns, accumulate, epilogue);
             }
         }
     }
@@ -83,22 +83,27 @@ public sealed unsafe partial class CpuBackend
         return (new(a, args.TransposeA ? args.Rows : args.Depth, !args.TransposeA), new(b, args.TransposeB ? args.Depth : args.Columns, args.TransposeB));
     }
 
-    /// <summary>One large product: C starts at element <paramref name="offset"/>.</summary>
+    private int TileRows => Tier == SimdTier.Vector512 ? MatMulMicrokernel.Rows<Simd512>() : MatMulMicrokernel.Rows<Simd256>();
+
+    private int TileColumns => Tier switch { SimdTier.Vector512 => 32, SimdTier.Vector256 => 16, SimdTier.Vector128 => 8, _ => 2 };
+
+    /// <summary>One large product: C starts at element <paramref name="offset"/>. The right operand is <paramref name="weight"/> when that is there.</summary>
     private void MultiplySlabs<TActivation>(
-        in MatMulArgs args, MatMulOperand left, MatMulOperand right, long offset, bool accumulate, Epilogue<TActivation> epilogue)
+        in MatMulArgs args, MatMulOperand left, MatMulOperand right, PackedPanels weight, long offset, bool accumulate, Epilogue<TActivation> epilogue)
         where TActivation : struct, IUnaryOp
     {
-        int tileRows = Tier == SimdTier.Vector512 ? MatMulMicrokernel.Rows<Simd512>() : MatMulMicrokernel.Rows<Simd256>();
-        int tileColumns = Tier switch { SimdTier.Vector512 => 32, SimdTier.Vector256 => 16, SimdTier.Vector128 => 8, _ => 2 };
+        int tileRows = TileRows, tileColumns = TileColumns;
+        bool isPacked = weight.Exists && weight.Format is WeightFormat.Float32;
         bool leftInPlace = left.DepthIsContiguous && args.Alpha == 1f
             && (ChunkCount(args.Columns, tileColumns) <= FewColumnTilesInPlace || (long)args.Rows * args.Depth <= FewElementsInPlace);
         bool leftInBlocks = !leftInPlace && ChunkCount(args.Columns, tileColumns) <= FewColumnTiles;
-        bool rightInBlocks = !leftInBlocks && ChunkCount(args.Rows, tileRows) <= FewRowTiles;
-        int slabs = Math.Max(1, ChunkCount(args.Depth, SlabDepth)), slabDepth = Math.Min(args.Depth, RoundUp(ChunkCount(args.Depth, slabs), DepthBlock));
-        int most = SlabLength / Math.Max(slabDepth, 1) / 96 * 96;
-        int slabRows = leftInPlace || leftInBlocks ? args.Rows : Math.Min(args.Rows, most), slabColumns = rightInBlocks ? args.Columns : Math.Min(args.Columns, most);
+        bool rightInBlocks = !leftInBlocks && !isPacked && ChunkCount(args.Rows, tileRows) <= FewRowTiles;
+        int slabs = weight.Exists ? 1 : Math.Max(1, ChunkCount(args.Depth, SlabDepth)), slabDepth = Math.Min(args.Depth, RoundUp(ChunkCount(args.Depth, slabs), DepthBlock));
+        int most = Math.Max(96, SlabLength / Math.Max(slabDepth, 1) / 96 * 96);
+        int slabRows = leftInPlace || leftInBlocks ? args.Rows : Math.Min(args.Rows, most);
+        int slabColumns = rightInBlocks || isPacked ? args.Columns : Math.Min(args.Columns, most);
         DeviceBuffer packedLeft = leftInPlace || leftInBlocks ? default : Rent(RoundUp(slabRows, tileRows) * slabDepth);
-        DeviceBuffer packedRight = rightInBlocks ? default : Rent(RoundUp(slabColumns, tileColumns) * slabDepth);
+        DeviceBuffer packedRight = rightInBlocks || isPacked ? default : Rent(RoundUp(slabColumns, tileColumns) * slabDepth);
         for (int column = 0; column < args.Columns; column += slabColumns)
         {
             int columns = Math.Min(slabColumns, args.Columns - column), k = 0;
@@ -110,9 +115,10 @@ public sealed unsafe partial class CpuBackend
                     int rows = Math.Min(slabRows, args.Rows - row);
                     long start = offset + ((long)row * args.Columns) + column;
                     PanelProduct panels = new(
-                        rows, columns, depth, left.From(row, k), right.From(column, k), args.Alpha, Floats(packedLeft), Floats(packedRight), (float*)epilogue.C + start, args.Columns);
-                    PackKernel pack = new(panels, tileRows, tileColumns, PacksRight: row == 0 && !rightInBlocks);
-                    Run(pack, pack.Chunks);
+                        rows, columns, depth, left.From(row, k), right.From(column, k), weight, column, args.Alpha, Floats(packedLeft), isPacked ? weight.Memory : Floats(packedRight),
+                        (float*)epilogue.C + start, args.Columns);
+                    PackKernel pack = new(panels, tileRows, tileColumns, PacksRight: row == 0 && !packedRight.IsNull);
+                    if (pack.Chunks > 0) Run(pack, pack.Chunks);
                     BlockKernel<TActivation> multiply = new(
                         panels, tileRows, tileColumns, start, column, accumulate || k > 0, k + depth == args.Depth, ThreadCount, epilogue);
                     Run(multiply, multiply.Chunks);
@@ -124,7 +130,7 @@ public sealed unsafe partial class CpuBackend
         }
 
         if (!packedLeft.IsNull) Return(packedLeft);
-        if (!rightInBlocks) Return(packedRight);
+        if (!packedRight.IsNull) Return(packedRight);
     }
 
     private static int RoundUp(int count, int step) => (count + step - 1) / step * step;
@@ -147,7 +153,8 @@ public sealed unsafe partial class CpuBackend
     /// without packed memory is packed by every block for itself, or read in place.
     /// </summary>
     private readonly record struct PanelProduct(
-        int Rows, int Columns, int Depth, MatMulOperand LeftSource, MatMulOperand RightSource, float Scale, Pointer Left, Pointer Right, Pointer C, int Stride)
+        int Rows, int Columns, int Depth, MatMulOperand LeftSource, MatMulOperand RightSource, PackedPanels Weight, int FirstOutput, float Scale,
+        Pointer Left, Pointer Right, Pointer C, int Stride)
     {
         public bool LeftIsPacked => (float*)Left != null;
 
@@ -171,10 +178,13 @@ public sealed unsafe partial class CpuBackend
             where V : unmanaged, ISimd<V>
             => LeftSource.From(row, k).Pack<V>(rows, Math.Min(DepthStep, Depth - k), tileRows, Scale, panels);
 
-        /// <summary>Packs one depth block of columns of the right operand.</summary>
+        /// <summary>Packs one depth block of columns of the right operand, or decodes it.</summary>
         public void PackRight<V>(int column, int columns, int k, int tileColumns, float* panels)
             where V : unmanaged, ISimd<V>
-            => RightSource.From(column, k).Pack<V>(columns, Math.Min(DepthStep, Depth - k), tileColumns, 1f, panels);
+        {
+            if (Weight.Exists) Weight.Decode<V>(FirstOutput + column, columns, k, panels);
+            else RightSource.From(column, k).Pack<V>(columns, Math.Min(DepthStep, Depth - k), tileColumns, 1f, panels);
+        }
 
         /// <summary>Computes rows x columns of C that start at a tile boundary, and the epilogue of each tile when <paramref name="isLast"/>.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -209,11 +219,11 @@ public sealed unsafe partial class CpuBackend
                         int tall = Math.Min(tileRows, rows - i), wide = Math.Min(tileColumns, columns - j);
                         if (tall == tileRows && wide == tileColumns && !(isDone && finishes))
                         {
-                            MatMulMicrokernel.Tile<V>(tall, depth, a, aRow, aStep, right + ((long)j * depth), c, Stride, accumulate);
+                            MatMulMicrokernel.Tile<V, Float32Element>(tall, depth, a, aRow, aStep, (byte*)(right + ((long)j * depth)), c, Stride, accumulate);
                             continue;
                         }
 
-                        MatMulMicrokernel.Tile<V>(tall, depth, a, aRow, aStep, right + ((long)j * depth), tile, tileColumns, accumulate: false);
+                        MatMulMicrokernel.Tile<V, Float32Element>(tall, depth, a, aRow, aStep, (byte*)(right + ((long)j * depth)), tile, tileColumns, accumulate: false);
                         if (isDone && finishes)
                             epilogue.Finish<V>(tile, tileColumns, accumulate, offset + ((long)(row + i) * Stride) + column + j, Stride, firstColumn + column + j, tall, wide);
                         else
@@ -325,7 +335,7 @@ public sealed unsafe partial class CpuBackend
         {
             long offset = (long)chunk * Args.Rows * Args.Columns;
             (MatMulOperand left, MatMulOperand right) = Operands(Args, A, B, chunk);
-            PanelProduct panels = new(Args.Rows, Args.Columns, Args.Depth, left, right, Args.Alpha, default, default, (float*)Epilogue.C + offset, Args.Columns);
+            PanelProduct panels = new(Args.Rows, Args.Columns, Args.Depth, left, right, default, 0, Args.Alpha, default, default, (float*)Epilogue.C + offset, Args.Columns);
             panels.Multiply<V, TActivation>(0, Args.Rows, 0, Args.Columns, Accumulate, isLast: true, offset, 0, Epilogue);
         }
     }

@@ -23,32 +23,39 @@ internal static unsafe class MatMulMicrokernel
         where V : unmanaged, ISimd<V>
         => 2 * V.Width;
 
+    /// <summary>Rows that <see cref="Tile{V, TElement}"/> computes for the first <paramref name="rows"/> of a tile.</summary>
+    public static int RowsOf<V>(int rows)
+        where V : unmanaged, ISimd<V>
+        => V.Width >= 16 ? (rows > 8 ? 12 : rows > 4 ? 8 : 4) : rows > 2 ? 6 : 2;
+
     /// <summary>
     /// c[i, j] = (accumulate ? c[i, j] : 0) + Σₖ a[i · aRow + k · aStep] · b[k, j] for at least the first <paramref name="rows"/> rows of a
     /// tile; there is room for all of its rows, and all of them can be read. The left operand may lie in place (aStep is 1) or in a panel
-    /// (aRow is 1, aStep the rows of a tile); the right one is a panel of two vectors a step.
+    /// (aRow is 1, aStep the rows of a tile); the right one is a panel of two vectors a step, of whatever elements.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Tile<V>(int rows, int depth, float* a, nint aRow, nint aStep, float* b, float* c, long stride, bool accumulate)
+    public static void Tile<V, TElement>(int rows, int depth, float* a, nint aRow, nint aStep, byte* b, float* c, long stride, bool accumulate)
         where V : unmanaged, ISimd<V>
+        where TElement : struct, IPanelElement
     {
         if (V.Width >= 16)
         {
-            if (rows > 8) Tile12<V>(depth, a, aRow, aStep, b, c, stride, accumulate);
-            else if (rows > 4) Tile8Of12<V>(depth, a, aRow, aStep, b, c, stride, accumulate);
-            else Tile4Of12<V>(depth, a, aRow, aStep, b, c, stride, accumulate);
+            if (rows > 8) Tile12<V, TElement>(depth, a, aRow, aStep, b, c, stride, accumulate);
+            else if (rows > 4) Tile8Of12<V, TElement>(depth, a, aRow, aStep, b, c, stride, accumulate);
+            else Tile4Of12<V, TElement>(depth, a, aRow, aStep, b, c, stride, accumulate);
         }
         else
         {
-            if (rows > 2) Tile6<V>(depth, a, aRow, aStep, b, c, stride, accumulate);
-            else Tile2Of6<V>(depth, a, aRow, aStep, b, c, stride, accumulate);
+            if (rows > 2) Tile6<V, TElement>(depth, a, aRow, aStep, b, c, stride, accumulate);
+            else Tile2Of6<V, TElement>(depth, a, aRow, aStep, b, c, stride, accumulate);
         }
     }
 
     /// <summary>12 rows by two vectors: 24 accumulators. Every third row has a pointer; the two behind it are a step of the stride away.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile12<V>(int depth, float* a, nint aRow, nint aStep, float* b, float* c, long stride, bool accumulate)
+    private static void Tile12<V, TElement>(int depth, float* a, nint aRow, nint aStep, byte* b, float* c, long stride, bool accumulate)
         where V : unmanaged, ISimd<V>
+        where TElement : struct, IPanelElement
     {
         V c00 = V.Zero, c01 = V.Zero;
         V c10 = V.Zero, c11 = V.Zero;
@@ -67,7 +74,7 @@ internal static unsafe class MatMulMicrokernel
         float* a9 = a + (9 * aRow);
         for (nint left = depth; left > 0; left--)
         {
-            V b0 = V.Load(b), b1 = V.Load(b + V.Width), x = V.Create(a[0]);
+            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
             c00 = V.FusedMultiplyAdd(x, b0, c00);
             c01 = V.FusedMultiplyAdd(x, b1, c01);
             x = V.Create(a[aRow]);
@@ -107,7 +114,7 @@ internal static unsafe class MatMulMicrokernel
             a3 += aStep;
             a6 += aStep;
             a9 += aStep;
-            b += 2 * V.Width;
+            b += 2 * V.Width * TElement.Bytes;
         }
 
         Put(c00, c01, c, accumulate);
@@ -126,8 +133,9 @@ internal static unsafe class MatMulMicrokernel
 
     /// <summary>The first 8 rows of 12.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile8Of12<V>(int depth, float* a, nint aRow, nint aStep, float* b, float* c, long stride, bool accumulate)
+    private static void Tile8Of12<V, TElement>(int depth, float* a, nint aRow, nint aStep, byte* b, float* c, long stride, bool accumulate)
         where V : unmanaged, ISimd<V>
+        where TElement : struct, IPanelElement
     {
         V c00 = V.Zero, c01 = V.Zero;
         V c10 = V.Zero, c11 = V.Zero;
@@ -141,7 +149,7 @@ internal static unsafe class MatMulMicrokernel
         float* a6 = a + (6 * aRow);
         for (nint left = depth; left > 0; left--)
         {
-            V b0 = V.Load(b), b1 = V.Load(b + V.Width), x = V.Create(a[0]);
+            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
             c00 = V.FusedMultiplyAdd(x, b0, c00);
             c01 = V.FusedMultiplyAdd(x, b1, c01);
             x = V.Create(a[aRow]);
@@ -168,7 +176,7 @@ internal static unsafe class MatMulMicrokernel
             a += aStep;
             a3 += aStep;
             a6 += aStep;
-            b += 2 * V.Width;
+            b += 2 * V.Width * TElement.Bytes;
         }
 
         Put(c00, c01, c, accumulate);
@@ -183,8 +191,9 @@ internal static unsafe class MatMulMicrokernel
 
     /// <summary>The first 4 rows of 12.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile4Of12<V>(int depth, float* a, nint aRow, nint aStep, float* b, float* c, long stride, bool accumulate)
+    private static void Tile4Of12<V, TElement>(int depth, float* a, nint aRow, nint aStep, byte* b, float* c, long stride, bool accumulate)
         where V : unmanaged, ISimd<V>
+        where TElement : struct, IPanelElement
     {
         V c00 = V.Zero, c01 = V.Zero;
         V c10 = V.Zero, c11 = V.Zero;
@@ -193,7 +202,7 @@ internal static unsafe class MatMulMicrokernel
         float* a3 = a + (3 * aRow);
         for (nint left = depth; left > 0; left--)
         {
-            V b0 = V.Load(b), b1 = V.Load(b + V.Width), x = V.Create(a[0]);
+            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
             c00 = V.FusedMultiplyAdd(x, b0, c00);
             c01 = V.FusedMultiplyAdd(x, b1, c01);
             x = V.Create(a[aRow]);
@@ -207,7 +216,7 @@ internal static unsafe class MatMulMicrokernel
             c31 = V.FusedMultiplyAdd(x, b1, c31);
             a += aStep;
             a3 += aStep;
-            b += 2 * V.Width;
+            b += 2 * V.Width * TElement.Bytes;
         }
 
         Put(c00, c01, c, accumulate);
@@ -218,8 +227,9 @@ internal static unsafe class MatMulMicrokernel
 
     /// <summary>6 rows by two vectors: 12 accumulators.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile6<V>(int depth, float* a, nint aRow, nint aStep, float* b, float* c, long stride, bool accumulate)
+    private static void Tile6<V, TElement>(int depth, float* a, nint aRow, nint aStep, byte* b, float* c, long stride, bool accumulate)
         where V : unmanaged, ISimd<V>
+        where TElement : struct, IPanelElement
     {
         V c00 = V.Zero, c01 = V.Zero;
         V c10 = V.Zero, c11 = V.Zero;
@@ -230,7 +240,7 @@ internal static unsafe class MatMulMicrokernel
         float* a3 = a + (3 * aRow);
         for (nint left = depth; left > 0; left--)
         {
-            V b0 = V.Load(b), b1 = V.Load(b + V.Width), x = V.Create(a[0]);
+            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
             c00 = V.FusedMultiplyAdd(x, b0, c00);
             c01 = V.FusedMultiplyAdd(x, b1, c01);
             x = V.Create(a[aRow]);
@@ -250,7 +260,7 @@ internal static unsafe class MatMulMicrokernel
             c51 = V.FusedMultiplyAdd(x, b1, c51);
             a += aStep;
             a3 += aStep;
-            b += 2 * V.Width;
+            b += 2 * V.Width * TElement.Bytes;
         }
 
         Put(c00, c01, c, accumulate);
@@ -263,25 +273,61 @@ internal static unsafe class MatMulMicrokernel
 
     /// <summary>The first 2 rows of 6.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile2Of6<V>(int depth, float* a, nint aRow, nint aStep, float* b, float* c, long stride, bool accumulate)
+    private static void Tile2Of6<V, TElement>(int depth, float* a, nint aRow, nint aStep, byte* b, float* c, long stride, bool accumulate)
         where V : unmanaged, ISimd<V>
+        where TElement : struct, IPanelElement
     {
         V c00 = V.Zero, c01 = V.Zero;
         V c10 = V.Zero, c11 = V.Zero;
         for (nint left = depth; left > 0; left--)
         {
-            V b0 = V.Load(b), b1 = V.Load(b + V.Width), x = V.Create(a[0]);
+            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
             c00 = V.FusedMultiplyAdd(x, b0, c00);
             c01 = V.FusedMultiplyAdd(x, b1, c01);
             x = V.Create(a[aRow]);
             c10 = V.FusedMultiplyAdd(x, b0, c10);
             c11 = V.FusedMultiplyAdd(x, b1, c11);
             a += aStep;
-            b += 2 * V.Width;
+            b += 2 * V.Width * TElement.Bytes;
         }
 
         Put(c00, c01, c, accumulate);
         Put(c10, c11, c + stride, accumulate);
+    }
+
+    /// <summary>
+    /// c[j] = (accumulate ? c[j] : 0) + Σₖ a[k] · b[k, j] for one row by four panels, <paramref name="panel"/> bytes apart: eight sums, so that
+    /// none waits for its last addition.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Row<V, TElement>(int depth, float* a, byte* b, nint panel, float* c, bool accumulate)
+        where V : unmanaged, ISimd<V>
+        where TElement : struct, IPanelElement
+    {
+        V c00 = V.Zero, c01 = V.Zero, c10 = V.Zero, c11 = V.Zero, c20 = V.Zero, c21 = V.Zero, c30 = V.Zero, c31 = V.Zero;
+        byte* b1 = b + panel, b2 = b1 + panel, b3 = b2 + panel;
+        int vector = V.Width * TElement.Bytes;
+        for (nint left = depth; left > 0; left--, a++)
+        {
+            V x = V.Create(*a);
+            c00 = V.FusedMultiplyAdd(x, TElement.Load<V>(b), c00);
+            c01 = V.FusedMultiplyAdd(x, TElement.Load<V>(b + vector), c01);
+            c10 = V.FusedMultiplyAdd(x, TElement.Load<V>(b1), c10);
+            c11 = V.FusedMultiplyAdd(x, TElement.Load<V>(b1 + vector), c11);
+            c20 = V.FusedMultiplyAdd(x, TElement.Load<V>(b2), c20);
+            c21 = V.FusedMultiplyAdd(x, TElement.Load<V>(b2 + vector), c21);
+            c30 = V.FusedMultiplyAdd(x, TElement.Load<V>(b3), c30);
+            c31 = V.FusedMultiplyAdd(x, TElement.Load<V>(b3 + vector), c31);
+            b += 2 * vector;
+            b1 += 2 * vector;
+            b2 += 2 * vector;
+            b3 += 2 * vector;
+        }
+
+        Put(c00, c01, c, accumulate);
+        Put(c10, c11, c + (2 * V.Width), accumulate);
+        Put(c20, c21, c + (4 * V.Width), accumulate);
+        Put(c30, c31, c + (6 * V.Width), accumulate);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
