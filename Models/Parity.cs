@@ -1,5 +1,6 @@
 using System.Text.Json;
 using MiniVlp.Autograd;
+using MiniVlp.Kernels;
 using MiniVlp.Nn;
 using MiniVlp.Tensors;
 using MiniVlp.Tensors.Safetensors;
@@ -32,9 +33,10 @@ public static class Parity
     /// <param name="folder">The folder.</param>
     /// <param name="device">Where to run; the CPU when null.</param>
     /// <param name="tolerance">Allowed max|x - reference| / max|reference| where <c>meta.json</c> does not say.</param>
+    /// <param name="weights">Packs the weights in this format first; then there are no gradients, and only outputs are compared. As they are when null.</param>
     /// <returns>One row for each tensor in <c>outputs.safetensors</c>, in order of name.</returns>
     /// <exception cref="ModelFormatException">The architecture is unknown, or the folder is incomplete.</exception>
-    public static IReadOnlyList<ParityRow> Check(string folder, Device? device = null, double tolerance = DefaultTolerance)
+    public static IReadOnlyList<ParityRow> Check(string folder, Device? device = null, double tolerance = DefaultTolerance, WeightFormat? weights = null)
     {
         foreach (string file in (string[])["inputs.safetensors", "outputs.safetensors"])
             if (!File.Exists(Path.Combine(folder, file))) throw new ModelFormatException($"{folder}: a parity folder must hold {file}; there is none.");
@@ -43,6 +45,7 @@ public static class Parity
         using SafetensorsFile inputFile = SafetensorsFile.Open(Path.Combine(folder, "inputs.safetensors"));
         using SafetensorsFile expected = SafetensorsFile.Open(Path.Combine(folder, "outputs.safetensors"));
         Tolerances tolerances = Tolerances.Read(folder, tolerance);
+        if (weights is { } format) return CheckPacked(model, format, new ParityRun(inputFile, device), expected, tolerances);
         bool backward = expected.Entries.Keys.Any(IsGradient);
 
         using Tape tape = Tape.Record();
@@ -59,6 +62,14 @@ public static class Parity
         }
 
         return [.. expected.Entries.Keys.Order(StringComparer.Ordinal).Select(name => Compare(name, expected, run.Results, tolerances))];
+    }
+
+    private static IReadOnlyList<ParityRow> CheckPacked(PretrainedModel model, WeightFormat format, ParityRun run, SafetensorsFile expected, Tolerances tolerances)
+    {
+        using TensorScope scope = new();
+        model.PackWeights(format);
+        run.Forward(model);
+        return [.. expected.Entries.Keys.Where(name => !IsGradient(name)).Order(StringComparer.Ordinal).Select(name => Compare(name, expected, run.Results, tolerances))];
     }
 
     private static bool IsGradient(string name) => name.StartsWith("grad.", StringComparison.Ordinal) || name.StartsWith("input_grad.", StringComparison.Ordinal);

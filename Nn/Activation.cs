@@ -52,6 +52,9 @@ public abstract class Activation
     /// <summary>f(x · weightᵀ + bias): x [..., inputs], weight [outputs, inputs], bias [outputs], result [..., outputs].</summary>
     public abstract Tensor Linear(Tensor x, Tensor weight, Tensor? bias);
 
+    /// <summary>The same by a weight that was packed for inference.</summary>
+    public abstract Tensor Linear(Tensor x, PackedWeight weight, Tensor? bias);
+
     /// <summary>The name.</summary>
     public override string ToString() => Name;
 
@@ -61,5 +64,7 @@ public abstract class Activation
         public override Tensor Apply(Tensor x) => x.Apply<TOp>();
 
         public override Tensor Linear(Tensor x, Tensor weight, Tensor? bias) => x.Linear<TOp>(weight, bias);
+
+        public override Tensor Linear(Tensor x, PackedWeight weight, Tensor? bias) => x.Linear<TOp>(weight, bias);
     }
 }

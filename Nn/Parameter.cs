@@ -1,3 +1,4 @@
+using MiniVlp.Kernels;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Nn;
@@ -38,12 +39,16 @@ public sealed class Parameter
     } = true;
 
     /// <summary>Whether it has values.</summary>
-    public bool IsInitialized => _value is not null;
+    public bool IsInitialized => _value is not null || Packed is not null;
 
     /// <summary>The values.</summary>
-    /// <exception cref="InvalidOperationException">It has none yet.</exception>
-    public Tensor Value => _value ?? throw new InvalidOperationException(
-        $"The parameter '{Name}' {Shape} has no values yet: call Initialize(device, seed) on the model or load a checkpoint.");
+    /// <exception cref="InvalidOperationException">It has none yet, or they were packed.</exception>
+    public Tensor Value => _value ?? throw new InvalidOperationException(Packed is null
+        ? $"The parameter '{Name}' {Shape} has no values yet: call Initialize(device, seed) on the model or load a checkpoint."
+        : $"The parameter '{Name}' {Shape} was packed for inference and is only there to be multiplied by: load the model again to train or save it.");
+
+    /// <summary>The values as the right operand of matrix products, once <see cref="Module.PackWeights"/> has rearranged them; else null.</summary>
+    public PackedWeight? Packed { get; private set; }
 
     /// <summary>∂loss/∂value, or null when no backward pass has reached it since <see cref="ClearGradient"/>.</summary>
     public Tensor? Gradient => _value?.Gradient;
@@ -63,7 +68,7 @@ public sealed class Parameter
         if (values.Length != Shape.Length) throw new ShapeException($"Parameter '{Name}': {values.Length} values for the shape {Shape}.");
         if (_value is null || !ReferenceEquals(_value.Device, device))
         {
-            _value?.Dispose();
+            Release();
             _value = Tensor.CreatePersistent(Shape, device);
             _value.NeedsGradient = IsTrainable;
         }
@@ -75,6 +80,18 @@ public sealed class Parameter
     internal void Release()
     {
         _value?.Dispose();
+        _value = null;
+        Packed?.Dispose();
+        Packed = null;
+    }
+
+    /// <summary>Rearranges the values, seen as a matrix of as many rows as the first axis has, for products, and gives up the values as they were.</summary>
+    internal void Pack(WeightFormat format)
+    {
+        if (Packed is not null) throw new InvalidOperationException($"The parameter '{Name}' {Shape} is packed already.");
+        Tensor value = Value;
+        Packed = value.Device.Backend.PackWeight(value.Buffer, Shape[0], Shape.Length / Shape[0], format);
+        value.Dispose();
         _value = null;
     }
 }

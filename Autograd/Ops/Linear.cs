@@ -38,6 +38,52 @@ public static class LinearOps
             => Tape.Add(new ActivatedLinearFunction<TActivation>(x, weight, bias, Check(x, weight, bias)), x, weight, bias);
     }
 
+    extension(Tensor x)
+    {
+        /// <summary>y = x · Wᵀ + b + residual by a packed weight: x [..., in] to y [..., out]. Inference only: there are no gradients.</summary>
+        /// <param name="weight">W, [out, in], packed for the device of x.</param>
+        /// <param name="bias">b, [out]; absent when null.</param>
+        /// <param name="residual">Added to the result, shaped as it; absent when null.</param>
+        /// <exception cref="ShapeException">The shapes do not fit together.</exception>
+        /// <exception cref="InvalidOperationException">A tape is recording and x needs a gradient.</exception>
+        public Tensor Linear(PackedWeight weight, Tensor? bias = null, Tensor? residual = null)
+        {
+            Shape output = Check(x, weight, bias);
+            if (residual is not null && residual.Shape != output)
+                throw new ShapeException($"Linear: the residual must have the shape of the result {output}, but it is {residual.Shape}.");
+            SameDevice.Require("Linear", x, residual);
+            InferenceFunction function = new(output, x.Device);
+            x.Device.Backend.MatMulPacked(weight, x.Shape.LengthBefore(-1), x.Buffer, function.Output.Buffer, bias?.Buffer ?? default, residual?.Buffer ?? default);
+            return Tape.Add(function);
+        }
+
+        /// <summary>y = f(x · Wᵀ + b) by a packed weight: x [..., in] to y [..., out]. Inference only: there are no gradients.</summary>
+        /// <typeparam name="TActivation">f.</typeparam>
+        /// <param name="weight">W, [out, in], packed for the device of x.</param>
+        /// <param name="bias">b, [out]; absent when null.</param>
+        /// <exception cref="ShapeException">The shapes do not fit together.</exception>
+        /// <exception cref="InvalidOperationException">A tape is recording and x needs a gradient.</exception>
+        public Tensor Linear<TActivation>(PackedWeight weight, Tensor? bias)
+            where TActivation : struct, IUnaryOp
+        {
+            InferenceFunction function = new(Check(x, weight, bias), x.Device);
+            x.Device.Backend.MatMulPacked<TActivation>(weight, x.Shape.LengthBefore(-1), x.Buffer, function.Output.Buffer, bias?.Buffer ?? default, default);
+            return Tape.Add(function);
+        }
+    }
+
+    private static Shape Check(Tensor x, PackedWeight weight, Tensor? bias)
+    {
+        if (x.Shape.Rank == 0 || x.Shape[-1] != weight.Inputs)
+            throw new ShapeException($"Linear: the last axis of x must be the second of weight, but x is {x.Shape} and the packed weight is [{weight.Outputs}, {weight.Inputs}].");
+        if (bias is not null && (bias.Shape.Rank != 1 || bias.Shape[0] != weight.Outputs))
+            throw new ShapeException($"Linear: the bias must be [{weight.Outputs}] for the packed weight [{weight.Outputs}, {weight.Inputs}], but it is {bias.Shape}.");
+        if (Tape.IsRecording && x.NeedsGradient)
+            throw new InvalidOperationException("Linear: a weight that was packed for inference has no gradients; load the model again to train it.");
+        SameDevice.Require("Linear", x, bias);
+        return x.Shape.With(-1, weight.Outputs);
+    }
+
     private static Shape Check(Tensor x, Tensor weight, Tensor? bias)
     {
         if (weight.Shape.Rank != 2) throw new ShapeException($"Linear: the weight must be [out, in], not {weight.Shape}.");
@@ -65,6 +111,14 @@ public static class LinearOps
         GradientTarget dw = weight.GradientTarget();
         if (dw.IsNeeded) backend.MatMul(new(outputs, inputs, rows) { TransposeA = true, Beta = dw.Accumulate ? 1f : 0f }, dz, x.Buffer, dw.Buffer);
         if (bias is not null) backend.BiasGradient(dz, outputs, bias.GradientTarget());
+    }
+
+    /// <summary>The result of an operation without gradients.</summary>
+    private sealed class InferenceFunction : Function
+    {
+        public InferenceFunction(Shape output, Device device) => Output = Allocate(output, device);
+
+        public override void Backward(DeviceBuffer outputGradient) => throw new InvalidOperationException("A packed weight has no gradients.");
     }
 
     private sealed class LinearFunction : Function

@@ -26,6 +26,15 @@ public sealed class CommonOptions
         Recursive = true,
     };
 
+    /// <summary>How the CPU keeps the weights of a model that it only runs.</summary>
+    public Option<string> Weights { get; } = new("--weights")
+    {
+        Description = "Weights of a model that is only run, on the CPU: float32, bf16 (half the memory) or int8 (a quarter, one scale for each output).",
+        HelpName = "float32|bf16|int8",
+        DefaultValueFactory = _ => "float32",
+        Recursive = true,
+    };
+
     /// <summary>Number of threads.</summary>
     public Option<int> Threads { get; } = OptionRules.Number("--threads", "Threads to compute with; 0 is one per processor.", 0, 4096, 0);
 
@@ -40,6 +49,7 @@ public sealed class CommonOptions
             if (DeviceChoice.TryParse(name) is null) result.AddError($"--device '{name}': expected auto, cpu, cuda, opencl or ilgpu-cpu; a GPU may have a number behind a colon, as in cuda:1.");
         });
         Precision.AcceptOnlyFromAmong("float32", "tf32", "bf16");
+        Weights.AcceptOnlyFromAmong("float32", "bf16", "int8");
         Threads.Recursive = true;
         Seed.Recursive = true;
     }
@@ -49,6 +59,7 @@ public sealed class CommonOptions
         root.Add(Json);
         root.Add(Device);
         root.Add(Precision);
+        root.Add(Weights);
         root.Add(Threads);
         root.Add(Seed);
     }

@@ -45,7 +45,7 @@ internal sealed class EvalCommand : Command
 
         public DualEncoderFolder LoadModel(ToolContext context)
         {
-            DualEncoderFolder model = DualEncoderFolder.Load(context.Arguments.GetRequiredValue(_model), context.Device);
+            DualEncoderFolder model = DualEncoderFolder.Load(context.Arguments.GetRequiredValue(_model), context.Device, context.PackedWeights);
             foreach (string warning in model.Model.Warnings) context.Warn(warning);
             return model;
         }

@@ -51,7 +51,7 @@ internal sealed class ParityCommand : ToolCommand
     {
         try
         {
-            IReadOnlyList<ParityRow> rows = Parity.Check(folder, context.Device, context.Arguments.GetValue(_tolerance));
+            IReadOnlyList<ParityRow> rows = Parity.Check(folder, context.Device, context.Arguments.GetValue(_tolerance), context.AskedWeights);
             return rows.Count == 0 ? (rows, $"{folder}: outputs.safetensors holds nothing to compare.") : (rows, null);
         }
         catch (Exception exception) when (exception is not (OperationCanceledException or ToolException))

@@ -60,6 +60,21 @@ public sealed class ToolContext : IDisposable
         }
     }
 
+    /// <summary>How to pack the weights of a model that is only run: null on a GPU, which reads them as they are.</summary>
+    /// <exception cref="ToolException">A GPU was asked for weights of fewer bits.</exception>
+    public WeightFormat? PackedWeights
+    {
+        get
+        {
+            WeightFormat format = Arguments.GetValue(_host.Options.Weights) switch { "bf16" => WeightFormat.BFloat16, "int8" => WeightFormat.Int8, _ => WeightFormat.Float32 };
+            if (Device.Backend is CpuBackend) return format;
+            return format is WeightFormat.Float32 ? null : throw new ToolException($"--weights {Arguments.GetValue(_host.Options.Weights)}: {Device} keeps weights in float32; see --precision.");
+        }
+    }
+
+    /// <summary>The same, or null where nothing was asked for.</summary>
+    public WeightFormat? AskedWeights => Arguments.GetResult(_host.Options.Weights) is { Implicit: false } ? PackedWeights : null;
+
     /// <summary>Prints a JSON document on standard output.</summary>
     public void WriteJson(JsonNode document) => Output.WriteLine(document.ToJsonString(Indented));
 

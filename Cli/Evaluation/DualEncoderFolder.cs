@@ -1,6 +1,7 @@
 using MiniVlp.Cli.Datasets;
 using MiniVlp.Data.Images;
 using MiniVlp.Data.Text;
+using MiniVlp.Kernels;
 using MiniVlp.Models;
 using MiniVlp.Tensors;
 
@@ -53,10 +54,14 @@ public sealed class DualEncoderFolder : IDisposable
     public int ImageSize { get; }
 
     /// <summary>Loads a Hugging Face folder.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="device">Where to run.</param>
+    /// <param name="weights">Packs the weights in this format, for a model that is only run; as they are when null.</param>
     /// <exception cref="ToolException">The architecture is not one of two towers.</exception>
-    public static DualEncoderFolder Load(string folder, Device device)
+    public static DualEncoderFolder Load(string folder, Device device, WeightFormat? weights = null)
     {
         PretrainedModel model = Architectures.Load(folder, device);
+        if (weights is { } format) model.PackWeights(format);
         return new DualEncoderFolder(model, TextTokenizer.FromPretrained(folder), ImagePreprocessor.FromPretrained(folder), device);
     }
 

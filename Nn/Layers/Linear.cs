@@ -1,4 +1,5 @@
 using MiniVlp.Autograd;
+using MiniVlp.Kernels;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Nn;
@@ -24,8 +25,13 @@ public sealed class Linear : Module
     public Parameter? Bias { get; }
 
     /// <summary>y = x · weightᵀ + bias (+ residual, added in the same pass): x [..., inputs], residual and y [..., outputs].</summary>
-    public Tensor Forward(Tensor x, Tensor? residual = null) => x.Linear(Weight, Bias?.Value, residual);
+    public Tensor Forward(Tensor x, Tensor? residual = null)
+        => Weight.Packed is { } packed ? x.Linear(packed, Bias?.Value, residual) : x.Linear(Weight, Bias?.Value, residual);
 
     /// <summary>y = f(x · weightᵀ + bias) in one pass.</summary>
-    public Tensor Forward(Tensor x, Activation activation) => activation.Linear(x, Weight, Bias?.Value);
+    public Tensor Forward(Tensor x, Activation activation)
+        => Weight.Packed is { } packed ? activation.Linear(x, packed, Bias?.Value) : activation.Linear(x, Weight, Bias?.Value);
+
+    /// <inheritdoc/>
+    protected override void PackOwnWeights(WeightFormat format) => Weight.Pack(format);
 }

@@ -1,4 +1,5 @@
 using MiniVlp.Autograd;
+using MiniVlp.Kernels;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Nn;
@@ -33,7 +34,11 @@ public sealed class PatchEmbedding : Module
     /// <summary>images [batch, channels, height, width] to [batch, height / patch · width / patch, width].</summary>
     public Tensor Forward(Tensor images)
     {
+        if (Weight.Packed is { } packed) return images.Patchify(_patchSize).Linear(packed, Bias?.Value);
         Tensor weight = Weight.Value;
         return images.Patchify(_patchSize).Linear(weight.Reshape([weight.Shape[0], weight.Shape.Length / weight.Shape[0]]), Bias?.Value);
     }
+
+    /// <inheritdoc/>
+    protected override void PackOwnWeights(WeightFormat format) => Weight.Pack(format);
 }

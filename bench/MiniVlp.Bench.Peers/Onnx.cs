@@ -8,6 +8,7 @@ internal static class Onnx
     /// <summary>The workload of this name, or null: ONNX Runtime's CPU package does not train.</summary>
     public static PeerWorkload? Prepare(string name, int threads)
     {
+        name = WorkloadName.OfPeer(name);
         WorkloadName workload = WorkloadName.Parse(name);
         if (workload.IsBackward) return null;
         OnnxGraph graph = new();

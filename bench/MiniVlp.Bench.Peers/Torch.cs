@@ -12,6 +12,7 @@ internal static class Torch
     /// <summary>The workload of this name, or null where there is none.</summary>
     public static PeerWorkload? Prepare(string name)
     {
+        name = WorkloadName.OfPeer(name);
         WorkloadName workload = WorkloadName.Parse(name);
         long[] s = workload.Sizes;
         return name switch

@@ -9,9 +9,14 @@ namespace MiniVlp.Bench.Peers;
 /// <param name="Sizes">As in 1576x768; empty without any.</param>
 internal sealed record WorkloadName(string Full, string Kind, long Batch, long[] Sizes)
 {
+    private static readonly string[] s_formats = ["_packed", "_bf16", "_int8"];
+
     public bool IsBackward => Full.EndsWith("_bwd", StringComparison.Ordinal);
 
     public bool IsCausal => Full.Contains("_causal", StringComparison.Ordinal);
+
+    /// <summary>How our weights are kept does not change what the others do: they have float32, and ONNX Runtime packs constants by itself.</summary>
+    public static string OfPeer(string name) => s_formats.FirstOrDefault(suffix => name.EndsWith(suffix, StringComparison.Ordinal)) is { } format ? name[..^format.Length] : name;
 
     public static WorkloadName Parse(string name)
     {

@@ -1,3 +1,4 @@
+using MiniVlp.Kernels;
 using MiniVlp.Autograd;
 using MiniVlp.Models;
 using MiniVlp.Nn;
@@ -35,15 +36,23 @@ internal static class CpuModels
         });
     }
 
-    public static Workload VitForward(string name, VisionTransformerConfig config, int batch)
+    /// <summary>Bytes of an element.</summary>
+    public static int BytesOf(WeightFormat format) => format switch { WeightFormat.BFloat16 => 2, WeightFormat.Int8 => 1, _ => 4 };
+
+    /// <summary>What the name of a workload ends with when its weights are packed in a format.</summary>
+    public static string SuffixOf(WeightFormat format) => format switch { WeightFormat.BFloat16 => "bf16", WeightFormat.Int8 => "int8", _ => "packed" };
+
+    /// <summary>Inference with packed weights.</summary>
+    public static Workload VitForward(string name, VisionTransformerConfig config, int batch, WeightFormat format = WeightFormat.Float32)
     {
-        double bytes = CpuOperations.Floats(VitParameters(config) + Pixels(batch, config.Channels, config.ImageSize) + ((double)batch * (config.PatchCount + 1) * config.Width));
+        double bytes = (VitParameters(config) * BytesOf(format)) + CpuOperations.Floats(Pixels(batch, config.Channels, config.ImageSize) + ((double)batch * (config.PatchCount + 1) * config.Width));
         return new(name, VitOperations(config, batch), bytes, device =>
         {
             CpuOperands operands = new(device);
             VisionTransformer model = operands.Keep(new VisionTransformer(config, pooler: false));
             model.Initialize(device);
             model.Evaluate();
+            model.PackWeights(format);
             Tensor images = operands.RandomTensor([batch, config.Channels, config.ImageSize, config.ImageSize]);
             return CpuOperations.InScope(() => model.Forward(images), operands);
         });
@@ -73,6 +82,7 @@ internal static class CpuModels
             Bert model = operands.Keep(new Bert(config, pooler: false));
             model.Initialize(device);
             model.Evaluate();
+            model.PackWeights();
             IndexTensor ids = operands.RandomTexts(batch, tokens, config.VocabularySize, endId: 102);
             return CpuOperations.InScope(() => model.Forward(new TextBatch(ids)), operands);
         });
@@ -90,6 +100,7 @@ internal static class CpuModels
             ClipTextEncoder model = operands.Keep(new Clip(config)).TextEncoder;
             model.Initialize(device);
             model.Evaluate();
+            model.PackWeights();
             IndexTensor ids = operands.RandomTexts(batch, config.ContextLength, config.VocabularySize, config.EndTokenId);
             return CpuOperations.InScope(() => model.Forward(new TextBatch(ids)), operands);
         });

@@ -20,6 +20,19 @@ internal static class CpuOperations
         return InScope(() => x.MatMul(weight, transposeRight: true), operands);
     });
 
+    /// <summary>The same by a weight [n, k] that was packed once, as a model that is only run has it; the bytes count the weight in its format.</summary>
+    public static Workload PackedGemm(int m, int n, int k, WeightFormat format)
+    {
+        double bytes = Floats(((double)m * k) + ((double)m * n)) + ((double)n * k * CpuModels.BytesOf(format));
+        return new($"gemm_{m}x{n}x{k}_{CpuModels.SuffixOf(format)}", 2.0 * m * n * k, bytes, device =>
+        {
+            CpuOperands operands = new(device);
+            Tensor x = operands.RandomTensor([m, k]), weight = operands.RandomTensor([n, k]);
+            PackedWeight packed = operands.Keep(device.Backend.PackWeight(weight.Buffer, n, k, format));
+            return InScope(() => x.Linear(packed), operands);
+        });
+    }
+
     /// <summary>As many products of [m, k] by the transpose of [n, k], such as the scores of as many heads.</summary>
     public static Workload BatchedGemm(int batch, int m, int n, int k)
         => new($"gemm_b{batch}_{m}x{n}x{k}", 2.0 * batch * m * n * k, Floats((double)batch * ((m * k) + (n * k) + (m * n))), device =>

@@ -1,3 +1,4 @@
+using MiniVlp.Kernels;
 using MiniVlp.Models;
 
 namespace MiniVlp.Bench.Workloads;
@@ -14,6 +15,11 @@ public static class CpuSuite
         CpuOperations.Gemm(256, 256, 256), CpuOperations.Gemm(512, 512, 512), CpuOperations.Gemm(1024, 1024, 1024), CpuOperations.Gemm(2048, 2048, 2048),
         CpuOperations.Gemm(1576, 3072, 768), CpuOperations.Gemm(1576, 768, 3072), CpuOperations.Gemm(50, 3072, 768), CpuOperations.Gemm(1, 3072, 768),
         CpuOperations.Gemm(333, 777, 555), CpuOperations.Gemm(17, 4096, 31), CpuOperations.BatchedGemm(12, 197, 197, 64),
+        .. Enum.GetValues<WeightFormat>().SelectMany(format => new[]
+        {
+            CpuOperations.PackedGemm(1576, 3072, 768, format), CpuOperations.PackedGemm(1576, 768, 3072, format),
+            CpuOperations.PackedGemm(50, 3072, 768, format), CpuOperations.PackedGemm(1, 3072, 768, format),
+        }),
         CpuOperations.Attention(8, 12, 197, 64), CpuOperations.AttentionBackward(8, 12, 197, 64),
         CpuOperations.Attention(8, 12, 77, 64, causal: true), CpuOperations.AttentionBackward(8, 12, 77, 64, causal: true),
         CpuOperations.Attention(1, 12, 1024, 64), CpuOperations.AttentionBackward(1, 12, 1024, 64),
@@ -23,6 +29,8 @@ public static class CpuSuite
         CpuOperations.CrossEntropy(1024, 30522), CpuOperations.CrossEntropyBackward(1024, 30522),
         CpuModels.AdamW("adamw_vit_b32", VisionTransformerConfig.Base32),
         CpuModels.VitForward("vit_b32_fwd_b1", VisionTransformerConfig.Base32, 1), CpuModels.VitForward("vit_b32_fwd_b8", VisionTransformerConfig.Base32, 8),
+        CpuModels.VitForward("vit_b32_fwd_b1_bf16", VisionTransformerConfig.Base32, 1, WeightFormat.BFloat16),
+        CpuModels.VitForward("vit_b32_fwd_b1_int8", VisionTransformerConfig.Base32, 1, WeightFormat.Int8),
         CpuModels.VitForward("vit_l14_fwd_b1", VisionTransformerConfig.Large16 with { PatchSize = 14 }, 1),
         CpuModels.BertForward("bert_base_fwd_b8_s128", 8, 128),
         CpuModels.ClipTextForward("clip_text_b8", 8),

@@ -1,3 +1,4 @@
+using MiniVlp.Autograd;
 using MiniVlp.Kernels;
 using MiniVlp.Tensors;
 using Xunit;
@@ -28,6 +29,42 @@ public sealed class ParityTests
         string[] failed = [.. rows.Where(row => !row.Passed).Select(row => $"{row.Name}: {row.Problem ?? $"{row.MaxAbsolute:G3}, allowed {row.Allowed:G3}"}")];
         Assert.True(failed.Length == 0, $"{failed.Length} of {rows.Count} differ:\n{string.Join("\n", failed)}");
         Assert.Equal(0, backend.RentedCount);
+    }
+
+    /// <summary>
+    /// Packed weights give the outputs of the model within what their format allows: the reference's own tolerance; the 2⁻⁹ that bfloat16
+    /// rounds by, a few layers on; the half of a 127th of the largest weight of each output that int8 does.
+    /// </summary>
+    [Theory]
+    [MemberData(nameof(PackedCases))]
+    public void PackedWeightsAgreeWithReference(string name, WeightFormat format)
+    {
+        CpuBackend backend = new(threads: 2, checkGuards: true);
+        using Device device = new(backend);
+        IReadOnlyList<ParityRow> rows = Parity.Check(Goldens.Folder(name), device, weights: format);
+        Assert.NotEmpty(rows);
+        double tolerance = format is WeightFormat.BFloat16 ? 2e-2 : 4e-2;
+        string[] failed = [.. rows.Where(row => format is WeightFormat.Float32 ? !row.Passed : !(row.MaxRelative <= tolerance)).Select(row => $"{row.Name}: {row.Problem ?? $"{row.MaxRelative:G3}"}")];
+        Assert.True(failed.Length == 0, $"{failed.Length} of {rows.Count} differ:\n{string.Join("\n", failed)}");
+        Assert.Equal(format is not WeightFormat.Float32, rows.Any(row => row.MaxRelative > 1e-4));
+        Assert.Equal(0, backend.RentedCount);
+    }
+
+    public static IEnumerable<TheoryDataRow<string, WeightFormat>> PackedCases()
+        => Goldens.Names.SelectMany(name => Enum.GetValues<WeightFormat>().Select(format => new TheoryDataRow<string, WeightFormat>(name, format)));
+
+    [Fact]
+    public void APackedModelCannotBeTrainedOrSaved()
+    {
+        using PretrainedModel model = Architectures.Load(Goldens.Folder("clip_model"), Device.Cpu);
+        model.PackWeights(WeightFormat.BFloat16);
+        using TemporaryFolder folder = new();
+        Assert.Contains("packed", Assert.Throws<InvalidOperationException>(() => model.SavePretrained(folder.Path)).Message, StringComparison.Ordinal);
+        Assert.Contains("packed", Assert.Throws<InvalidOperationException>(() => model.PackWeights()).Message, StringComparison.Ordinal);
+        using Tape tape = Tape.Record();
+        Clip clip = (Clip)model;
+        using Tensor image = Tensor.Zeros([1, 3, clip.Config.ImageSize, clip.Config.ImageSize]);
+        Assert.Contains("packed", Assert.Throws<InvalidOperationException>(() => clip.EncodeImage(image)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
