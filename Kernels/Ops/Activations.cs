@@ -74,7 +74,7 @@ public readonly struct Gelu : IUnaryOp
         where V : unmanaged, ISimd<V>
     {
         V s = Magnitude(x);
-        return V.Max(x, V.Zero) - (s * SimdMath.NormalTail(s, out _));
+        return V.Max(x, V.Zero) - SimdMath.TimesBell(s * SimdMath.NormalTailOverBell(s), s);
     }
 
     /// <inheritdoc/>
@@ -82,8 +82,7 @@ public readonly struct Gelu : IUnaryOp
     public static V Derivative<V>(V x, V y)
         where V : unmanaged, ISimd<V>
     {
-        V s = Magnitude(x), tail = SimdMath.NormalTail(s, out V bell);
-        V ofNegative = tail - (V.Create(0.398942280f) * s * bell);
+        V s = Magnitude(x), ofNegative = SimdMath.TimesBell(V.FusedMultiplyAdd(V.Create(-0.398942280f), s, SimdMath.NormalTailOverBell(s)), s);
         return V.Select(V.LessThan(x, V.Zero), ofNegative, V.Create(1f) - ofNegative);
     }
 

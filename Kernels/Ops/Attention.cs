@@ -71,8 +71,17 @@ public sealed unsafe partial class CpuBackend
     /// <summary>Queries of one tile; their scores are the vector lanes, so that maximum, exp and sum of the softmax need no horizontal steps.</summary>
     private const int AttentionQueryBlock = 96;
 
-    /// <summary>Keys of one tile.</summary>
-    private const int AttentionKeyBlock = 64;
+    /// <summary>Keys of one tile: it stays in the second-level cache, and long sums over keys cost little beside their beginning and end.</summary>
+    private const int AttentionKeyBlock = 128;
+
+    /// <summary>Most blocks of queries in one chunk: they share the rearranged values, and what they gather fits the second-level cache.</summary>
+    private const int AttentionMostBlocks = 8;
+
+    /// <summary>Chunks that a forward pass is divided into, about, where it has few heads.</summary>
+    private const int AttentionChunks = 64;
+
+    /// <summary>Keys of a tile of the gradient, which has two of them, weights and gradients of scores.</summary>
+    private const int AttentionGradientKeyBlock = 96;
 
     /// <summary>Pieces that the work behind a shared bias gradient is divided into, about.</summary>
     private const int AttentionBiasParts = 16;
@@ -82,8 +91,9 @@ public sealed unsafe partial class CpuBackend
         in AttentionShape shape, DeviceBuffer query, DeviceBuffer key, DeviceBuffer value, DeviceBuffer keyMask, DeviceBuffer bias, DeviceBuffer output, DeviceBuffer statistics)
     {
         AttentionScores scores = new(shape, Floats(query), Floats(key), Floats(keyMask), Floats(bias));
-        int chunks = shape.Batch * shape.Heads * ChunkCount(shape.QueryLength, AttentionQueryBlock);
-        Run(new AttentionKernel(scores, Floats(value), Floats(output), Floats(statistics)), chunks);
+        int heads = shape.Batch * shape.Heads, blocks = ChunkCount(shape.QueryLength, AttentionQueryBlock);
+        int blocksPerChunk = Math.Clamp((int)((long)blocks * heads / AttentionChunks), 1, AttentionMostBlocks), chunksPerHead = ChunkCount(blocks, blocksPerChunk);
+        Run(new AttentionKernel(scores, Floats(value), Floats(output), Floats(statistics), chunksPerHead), heads * chunksPerHead);
     }
 
     /// <inheritdoc/>
@@ -130,6 +140,7 @@ public sealed unsafe partial class CpuBackend
         V factor = V.Create(scale);
         for (int r = 0; r < rows; r++, destination += stride, gradient += row)
         {
+            if (r + TileMatMul.PrefetchDistance < rows) TileMatMul.Prefetch(destination + (TileMatMul.PrefetchDistance * stride), columns);
             int c = 0;
             for (; c <= columns - V.Width; c += V.Width)
             {
@@ -156,16 +167,32 @@ public sealed unsafe partial class CpuBackend
         public int VisibleKeys(int endQuery)
             => Shape.Causal ? Math.Clamp(endQuery + Shape.KeyLength - Shape.QueryLength, 0, Shape.KeyLength) : Shape.KeyLength;
 
+        /// <summary>Of the keys firstKey .. firstKey + keys - 1, how many the queries in front of <paramref name="endQuery"/> may see at most: the first ones.</summary>
+        public int SeenKeys(int endQuery, int firstKey, int keys)
+            => Shape.Causal ? Math.Clamp(endQuery + Shape.KeyLength - Shape.QueryLength - firstKey, 0, keys) : keys;
+
+        /// <summary>Of the queries firstQuery .. firstQuery + queries - 1, how many in front do not see the key.</summary>
+        public int BlindQueries(int key, int firstQuery, int queries)
+            => Shape.Causal ? Math.Clamp(key - (Shape.KeyLength - Shape.QueryLength) - firstQuery, 0, queries) : 0;
+
+        /// <summary>Size of blocks of about equal size, at most <paramref name="most"/> items when that is a multiple of <paramref name="unit"/>.</summary>
+        public static int BlockSize(int items, int most, int unit)
+        {
+            int size = ChunkCount(items, Math.Max(1, ChunkCount(items, most)));
+            return (size + unit - 1) / unit * unit;
+        }
+
         /// <summary>
         /// scores[j, i] = scale · query_i · key_j + bias_ij for the keys firstKey + j and queries firstQuery + i, -∞ where i may not see j.
         /// </summary>
+        /// <param name="key">[keys, keyRow]: the keys, padded.</param>
         /// <param name="scaledQuery">[headSize, row]: the queries transposed, times scale.</param>
         /// <param name="row">Floats from one row of a tile to the next, a multiple of the vector width.</param>
-        public void Tile<V>(int batch, int head, int firstQuery, int queries, int firstKey, int keys, float* scaledQuery, float* scores, int row)
+        public void Tile<V>(
+            int batch, int head, int firstQuery, int queries, int firstKey, int keys, float* key, int keyRow, float* scaledQuery, float* scores, int row)
             where V : unmanaged, ISimd<V>
         {
-            float* key = KeyRows(batch, KeyValueHead(head), firstKey);
-            TileMatMul.Multiply<V>(keys, row, Shape.HeadSize, key, (nint)Shape.KeyValueHeads * Shape.HeadSize, 1, scaledQuery, row, scores, row, false);
+            Products<V>(firstQuery, firstKey, keys, Shape.HeadSize, key, keyRow, scaledQuery, scores, row);
             if ((float*)Bias != null) TileMatMul.AddTransposed((float*)Bias + BiasOffset(batch, head, firstQuery, firstKey), Shape.KeyLength, queries, keys, scores, row);
             if ((float*)KeyMask != null)
             {
@@ -182,49 +209,102 @@ public sealed unsafe partial class CpuBackend
             }
         }
 
+        /// <summary>tile[j, i] = Σ_c rows_jc · transposed_ci for the keys and queries of a tile; in a causal one, what no query of a panel of lanes sees is left out.</summary>
+        public void Products<V>(int firstQuery, int firstKey, int keys, int depth, float* rows, int width, float* transposed, float* tile, int row)
+            where V : unmanaged, ISimd<V>
+        {
+            int panel = Shape.Causal ? 2 * V.Width : row;
+            for (int i = 0; i < row; i += panel)
+            {
+                int lanes = Math.Min(panel, row - i), seen = SeenKeys(firstQuery + i + lanes, firstKey, keys);
+                TileMatMul.Multiply<V>(seen, lanes, depth, rows, width, 1, transposed + i, row, tile + i, row, false);
+            }
+        }
+
+        /// <summary>sums_i (+)= Σ_j tile_ji · rows_j over the keys of a tile, for the queries of a block; where i cannot see j, the tile is 0 and left out.</summary>
+        public void AddOverKeys<V>(int firstQuery, int queries, int firstKey, int keys, float* tile, int row, float* rows, int width, float* sums, bool accumulate)
+            where V : unmanaged, ISimd<V>
+        {
+            int step = Shape.Causal ? 2 * TileMatMul.BlockRows : queries;
+            for (int i = 0; i < queries; i += step)
+            {
+                int count = Math.Min(step, queries - i), seen = SeenKeys(firstQuery + i + count, firstKey, keys);
+                TileMatMul.Multiply<V>(count, width, seen, tile + i, 1, row, rows, width, sums + ((nint)i * width), width, accumulate);
+            }
+        }
+
         public nint BiasOffset(int batch, int head, int query, int key)
             => ((nint)batch * Shape.BiasBatchStride) + ((nint)head * Shape.BiasHeadStride) + ((nint)query * Shape.KeyLength) + key;
     }
 
-    /// <summary>One chunk is one block of queries of one head.</summary>
-    private readonly record struct AttentionKernel(AttentionScores Scores, Pointer Value, Pointer Output, Pointer Statistics) : ICpuKernel
+    /// <summary>
+    /// One chunk is some blocks of queries of one head. Blocks of keys go by outside, so that their values are rearranged once for all the
+    /// queries of the chunk; each block of queries keeps its largest scores, sums and weighted values in scratch memory.
+    /// </summary>
+    private readonly record struct AttentionKernel(AttentionScores Scores, Pointer Value, Pointer Output, Pointer Statistics, int ChunksPerHead) : ICpuKernel
     {
         public void Execute<V>(int chunk)
             where V : unmanaged, ISimd<V>
         {
             AttentionShape shape = Scores.Shape;
-            int blocks = ChunkCount(shape.QueryLength, AttentionQueryBlock);
-            int block = chunk % blocks, head = chunk / blocks % shape.Heads, batch = chunk / blocks / shape.Heads;
-            int firstQuery = block * AttentionQueryBlock, queries = Math.Min(AttentionQueryBlock, shape.QueryLength - firstQuery);
-            int row = TileMatMul.Pad<V>(queries), valueRow = TileMatMul.Pad<V>(shape.ValueHeadSize);
+            int head = chunk / ChunksPerHead % shape.Heads, batch = chunk / ChunksPerHead / shape.Heads;
+            int blocks = ChunkCount(shape.QueryLength, AttentionQueryBlock), perChunk = ChunkCount(blocks, ChunksPerHead), firstBlock = chunk % ChunksPerHead * perChunk;
+            int endBlock = Math.Min(blocks, firstBlock + perChunk);
+            int row = TileMatMul.Pad<V>(Math.Min(AttentionQueryBlock, shape.QueryLength)), valueRow = TileMatMul.Pad<V>(shape.ValueHeadSize);
+            int keyRow = TileMatMul.Pad<V>(shape.HeadSize), keyBlock = AttentionScores.BlockSize(shape.KeyLength, AttentionKeyBlock, TileMatMul.BlockRows);
+            long stateLength = ((long)row * (shape.HeadSize + 2)) + ((long)valueRow * AttentionQueryBlock);
+            float* scores = ThreadScratch.Get((((long)row + keyRow + valueRow) * keyBlock) + row + (stateLength * (endBlock - firstBlock)));
+            float* key = scores + ((nint)row * keyBlock), value = key + ((nint)keyRow * keyBlock), correction = value + ((nint)valueRow * keyBlock), states = correction + row;
 
-            float* scaledQuery = ThreadScratch.Get(
-                ((long)row * (shape.HeadSize + AttentionKeyBlock + 3)) + ((long)valueRow * (AttentionKeyBlock + AttentionQueryBlock)));
-            float* scores = scaledQuery + ((nint)row * shape.HeadSize), largest = scores + ((nint)row * AttentionKeyBlock);
-            float* sum = largest + row, correction = sum + row, value = correction + row, weighted = value + ((nint)valueRow * AttentionKeyBlock);
-            TileMatMul.PackTransposed(
-                Scores.QueryRows(batch, head, firstQuery), (nint)shape.Heads * shape.HeadSize, queries, shape.HeadSize, shape.Scale, scaledQuery, row);
-            new Span<float>(largest, row).Fill(float.NegativeInfinity);
-            new Span<float>(sum, row).Clear();
-            new Span<float>(weighted, valueRow * queries).Clear();
+            for (int block = firstBlock; block < endBlock; block++) Begin<V>(batch, head, QueryBlock.At(block, shape, states + ((block - firstBlock) * stateLength), row));
 
-            nint keyRow = (nint)shape.KeyValueHeads * shape.ValueHeadSize;
-            float* values = (float*)Value + ((nint)batch * shape.KeyLength * keyRow) + ((nint)Scores.KeyValueHead(head) * shape.ValueHeadSize);
-            int visible = Scores.VisibleKeys(firstQuery + queries);
-            for (int firstKey = 0; firstKey < visible; firstKey += AttentionKeyBlock)
+            nint keyStride = (nint)shape.KeyValueHeads * shape.HeadSize, valueStride = (nint)shape.KeyValueHeads * shape.ValueHeadSize;
+            float* values = (float*)Value + ((nint)batch * shape.KeyLength * valueStride) + ((nint)Scores.KeyValueHead(head) * shape.ValueHeadSize);
+            int mostVisible = Scores.VisibleKeys(Math.Min(shape.QueryLength, endBlock * AttentionQueryBlock));
+            for (int firstKey = 0; firstKey < mostVisible; firstKey += keyBlock)
             {
-                int keys = Math.Min(AttentionKeyBlock, visible - firstKey);
-                Scores.Tile<V>(batch, head, firstQuery, queries, firstKey, keys, scaledQuery, scores, row);
-                bool rescale = SoftmaxStep<V>(scores, keys, row, largest, sum, correction);
-                if (rescale && firstKey > 0) ScaleRows<V>(weighted, queries, valueRow, correction);
-                TileMatMul.Pack<V>(values + (firstKey * keyRow), keyRow, keys, shape.ValueHeadSize, 1f, value, valueRow);
-                TileMatMul.Multiply<V>(queries, valueRow, keys, scores, 1, row, value, valueRow, weighted, valueRow, firstKey > 0);
+                int packed = Math.Min(keyBlock, mostVisible - firstKey);
+                TileMatMul.Pack<V>(Scores.KeyRows(batch, Scores.KeyValueHead(head), firstKey), keyStride, packed, shape.HeadSize, 1f, key, keyRow);
+                TileMatMul.Pack<V>(values + (firstKey * valueStride), valueStride, packed, shape.ValueHeadSize, 1f, value, valueRow);
+                for (int block = firstBlock; block < endBlock; block++)
+                {
+                    QueryBlock state = QueryBlock.At(block, shape, states + ((block - firstBlock) * stateLength), row);
+                    int keys = Scores.SeenKeys(state.First + state.Count, firstKey, packed), width = TileMatMul.Pad<V>(state.Count);
+                    if (keys == 0) continue;
+                    Scores.Tile<V>(batch, head, state.First, state.Count, firstKey, keys, key, keyRow, state.ScaledQuery, scores, width);
+                    bool rescale = SoftmaxStep<V>(state.First, firstKey, scores, keys, width, state.Largest, state.Sum, correction);
+                    if (rescale && firstKey > 0) ScaleRows<V>(state.Weighted, state.Count, valueRow, correction);
+                    Scores.AddOverKeys<V>(state.First, state.Count, firstKey, keys, scores, width, value, valueRow, state.Weighted, firstKey > 0);
+                }
             }
 
-            WriteStatistics(batch, head, firstQuery, queries, largest, sum);
-            float* output = (float*)Output + ((((nint)batch * shape.QueryLength) + firstQuery) * shape.Heads * shape.ValueHeadSize) + ((nint)head * shape.ValueHeadSize);
-            for (int i = 0; i < queries; i++, output += (nint)shape.Heads * shape.ValueHeadSize)
-                TileMatMul.Pack<V>(weighted + ((nint)i * valueRow), 0, 1, shape.ValueHeadSize, sum[i], output, shape.ValueHeadSize);
+            for (int block = firstBlock; block < endBlock; block++) End<V>(batch, head, QueryBlock.At(block, shape, states + ((block - firstBlock) * stateLength), row), valueRow);
+        }
+
+        private void Begin<V>(int batch, int head, in QueryBlock block)
+            where V : unmanaged, ISimd<V>
+        {
+            AttentionShape shape = Scores.Shape;
+            int width = TileMatMul.Pad<V>(block.Count);
+            TileMatMul.PackTransposed(
+                Scores.QueryRows(batch, head, block.First), (nint)shape.Heads * shape.HeadSize, block.Count, shape.HeadSize, shape.Scale, block.ScaledQuery, width);
+            new Span<float>(block.Largest, width).Fill(float.NegativeInfinity);
+            new Span<float>(block.Sum, width).Clear();
+            if (Scores.VisibleKeys(block.First + block.Count) == 0) new Span<float>(block.Weighted, TileMatMul.Pad<V>(shape.ValueHeadSize) * block.Count).Clear();
+        }
+
+        private void End<V>(int batch, int head, in QueryBlock block, int valueRow)
+            where V : unmanaged, ISimd<V>
+        {
+            AttentionShape shape = Scores.Shape;
+            WriteStatistics(batch, head, block);
+            float* output = (float*)Output + ((((nint)batch * shape.QueryLength) + block.First) * shape.Heads * shape.ValueHeadSize) + ((nint)head * shape.ValueHeadSize);
+            nint outputStride = (nint)shape.Heads * shape.ValueHeadSize;
+            for (int i = 0; i < block.Count; i++, output += outputStride)
+            {
+                if (i + TileMatMul.PrefetchDistance < block.Count) TileMatMul.Prefetch(output + (TileMatMul.PrefetchDistance * outputStride), shape.ValueHeadSize);
+                TileMatMul.Pack<V>(block.Weighted + ((nint)i * valueRow), 0, 1, shape.ValueHeadSize, block.Sum[i], output, shape.ValueHeadSize);
+            }
         }
 
         /// <summary>
@@ -232,7 +312,7 @@ public sealed unsafe partial class CpuBackend
         /// correction = exp(old largest - new largest). Returns whether any correction differs from 1.
         /// </summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private static bool SoftmaxStep<V>(float* scores, int keys, int row, float* largest, float* sum, float* correction)
+        private bool SoftmaxStep<V>(int firstQuery, int firstKey, float* scores, int keys, int row, float* largest, float* sum, float* correction)
             where V : unmanaged, ISimd<V>
         {
             bool rescale = false;
@@ -241,16 +321,19 @@ public sealed unsafe partial class CpuBackend
             {
                 V before = V.Load(largest + i), now = before;
                 float* score = scores + i;
-                for (int j = 0; j < keys; j++, score += row) now = V.Max(V.Load(score), now);
+                int seen = Scores.SeenKeys(firstQuery + i + V.Width, firstKey, keys);
+                for (int j = 0; j < seen; j++, score += row) now = V.Max(V.Load(score), now);
                 V reference = V.Select(V.Equal(now, negativeInfinity), V.Zero, now);
                 V factor = SimdMath.ExpNonPositive(before - reference), total = V.Zero;
                 score = scores + i;
-                for (int j = 0; j < keys; j++, score += row)
+                for (int j = 0; j < seen; j++, score += row)
                 {
                     V weight = SimdMath.ExpNonPositive(V.Load(score) - reference);
                     V.Store(weight, score);
                     total += weight;
                 }
+
+                for (int j = seen; j < keys; j++, score += row) V.Store(V.Zero, score);
 
                 V.Store(now, largest + i);
                 V.Store(V.FusedMultiplyAdd(V.Load(sum + i), factor, total), sum + i);
@@ -273,16 +356,51 @@ public sealed unsafe partial class CpuBackend
         }
 
         /// <summary>Turns the sums into their inverses and stores both statistics.</summary>
-        private void WriteStatistics(int batch, int head, int firstQuery, int queries, float* largest, float* sum)
+        private void WriteStatistics(int batch, int head, in QueryBlock block)
         {
             nint rows = (nint)Scores.Shape.Batch * Scores.Shape.Heads * Scores.Shape.QueryLength;
-            float* statistics = (float*)Statistics + ((((nint)batch * Scores.Shape.Heads) + head) * Scores.Shape.QueryLength) + firstQuery;
-            for (int i = 0; i < queries; i++)
+            float* statistics = (float*)Statistics + ((((nint)batch * Scores.Shape.Heads) + head) * Scores.Shape.QueryLength) + block.First;
+            for (int i = 0; i < block.Count; i++)
             {
-                bool isEmpty = float.IsNegativeInfinity(largest[i]);
-                sum[i] = isEmpty ? 0f : 1f / sum[i];
-                statistics[i] = isEmpty ? 0f : largest[i];
-                statistics[rows + i] = sum[i];
+                bool isEmpty = float.IsNegativeInfinity(block.Largest[i]);
+                block.Sum[i] = isEmpty ? 0f : 1f / block.Sum[i];
+                statistics[i] = isEmpty ? 0f : block.Largest[i];
+                statistics[rows + i] = block.Sum[i];
+            }
+        }
+
+        /// <summary>What a block of queries keeps while keys pass by.</summary>
+        private readonly ref struct QueryBlock
+        {
+            public int First { get; private init; }
+
+            public int Count { get; private init; }
+
+            /// <summary>[headSize, count padded]: the queries transposed, times scale.</summary>
+            public float* ScaledQuery { get; private init; }
+
+            /// <summary>Largest score of each query so far.</summary>
+            public float* Largest { get; private init; }
+
+            /// <summary>Σ exp(score - largest) so far.</summary>
+            public float* Sum { get; private init; }
+
+            /// <summary>[count, valueRow]: Σ exp(score - largest) · value so far.</summary>
+            public float* Weighted { get; private init; }
+
+            public static QueryBlock At(int block, in AttentionShape shape, float* memory, int row)
+            {
+                int first = block * AttentionQueryBlock;
+                float* largest = memory + ((nint)row * shape.HeadSize);
+                return new QueryBlock
+                {
+                    First = first,
+                    Count = Math.Min(AttentionQueryBlock, shape.QueryLength - first),
+                    ScaledQuery = memory,
+                    Largest = largest,
+                    Sum = largest + row,
+                    Weighted = largest + (2 * row),
+                };
             }
         }
     }
@@ -311,32 +429,35 @@ public sealed unsafe partial class CpuBackend
             where V : unmanaged, ISimd<V>
         {
             AttentionShape shape = Scores.Shape;
-            int keyRow = TileMatMul.Pad<V>(shape.HeadSize), valueRow = TileMatMul.Pad<V>(shape.ValueHeadSize), row = TileMatMul.Pad<V>(AttentionQueryBlock);
-            Tiles tiles = Tiles.Allocate(shape, row, keyRow, valueRow);
+            int keyRow = TileMatMul.Pad<V>(shape.HeadSize), valueRow = TileMatMul.Pad<V>(shape.ValueHeadSize), row = AttentionScores.BlockSize(shape.QueryLength, AttentionQueryBlock, 2 * V.Width);
+            int keyBlock = AttentionScores.BlockSize(shape.KeyLength, AttentionGradientKeyBlock, TileMatMul.BlockRows);
+            Tiles tiles = Tiles.Allocate(shape, row, keyBlock, keyRow, valueRow);
             new Span<float>(tiles.KeyGradient, shape.KeyLength * keyRow).Clear();
             new Span<float>(tiles.ValueGradient, shape.KeyLength * valueRow).Clear();
             TileMatMul.Pack<V>(
                 Scores.KeyRows(batch, keyValueHead, 0), (nint)shape.KeyValueHeads * shape.HeadSize, shape.KeyLength, shape.HeadSize, 1f, tiles.Key, keyRow);
+            nint keyStride = (nint)shape.KeyValueHeads * shape.HeadSize, valueStride = (nint)shape.KeyValueHeads * shape.ValueHeadSize;
+            float* values = (float*)Value + ((nint)batch * shape.KeyLength * valueStride) + ((nint)keyValueHead * shape.ValueHeadSize);
+            TileMatMul.Pack<V>(values, valueStride, shape.KeyLength, shape.ValueHeadSize, 1f, tiles.Value, valueRow);
 
             int group = shape.Heads / shape.KeyValueHeads;
             for (int head = keyValueHead * group; head < (keyValueHead + 1) * group; head++)
             {
                 if (biasGradient != null && !DBias.Accumulate && (shape.BiasBatchStride != 0 || isFirst) && (shape.BiasHeadStride != 0 || head == 0))
                     new Span<float>(biasGradient + Scores.BiasOffset(batch, head, 0, 0), shape.QueryLength * shape.KeyLength).Clear();
-                for (int firstQuery = 0; firstQuery < shape.QueryLength; firstQuery += AttentionQueryBlock)
-                    QueryBlock<V>(batch, head, firstQuery, Math.Min(AttentionQueryBlock, shape.QueryLength - firstQuery), tiles, keyRow, valueRow, biasGradient);
+                for (int firstQuery = 0; firstQuery < shape.QueryLength; firstQuery += row)
+                    QueryBlock<V>(batch, head, firstQuery, Math.Min(row, shape.QueryLength - firstQuery), keyBlock, tiles, keyRow, valueRow, biasGradient);
             }
 
-            nint keyStride = (nint)shape.KeyValueHeads * shape.HeadSize, valueStride = (nint)shape.KeyValueHeads * shape.ValueHeadSize;
             WriteRows<V>(DKey, ((nint)batch * shape.KeyLength * keyStride) + ((nint)keyValueHead * shape.HeadSize), keyStride, tiles.KeyGradient, keyRow, shape.KeyLength, shape.HeadSize, 1f);
             WriteRows<V>(DValue, ((nint)batch * shape.KeyLength * valueStride) + ((nint)keyValueHead * shape.ValueHeadSize), valueStride, tiles.ValueGradient, valueRow, shape.KeyLength, shape.ValueHeadSize, 1f);
         }
 
-        private void QueryBlock<V>(int batch, int head, int firstQuery, int queries, in Tiles tiles, int keyRow, int valueRow, float* biasGradient)
+        private void QueryBlock<V>(int batch, int head, int firstQuery, int queries, int keyBlock, in Tiles tiles, int keyRow, int valueRow, float* biasGradient)
             where V : unmanaged, ISimd<V>
         {
             AttentionShape shape = Scores.Shape;
-            int row = TileMatMul.Pad<V>(queries), keyValueHead = Scores.KeyValueHead(head);
+            int row = TileMatMul.Pad<V>(queries);
             nint queryStride = (nint)shape.Heads * shape.HeadSize, outputStride = (nint)shape.Heads * shape.ValueHeadSize;
             nint outputOffset = ((((nint)batch * shape.QueryLength) + firstQuery) * outputStride) + ((nint)head * shape.ValueHeadSize);
             float* query = Scores.QueryRows(batch, head, firstQuery), outputGradient = (float*)OutputGradient + outputOffset;
@@ -347,28 +468,38 @@ public sealed unsafe partial class CpuBackend
             LoadStatistics<V>(batch, head, firstQuery, queries, row, (float*)Output + outputOffset, outputGradient, outputStride, tiles);
             new Span<float>(tiles.QueryGradient, queries * keyRow).Clear();
 
-            nint valueStride = (nint)shape.KeyValueHeads * shape.ValueHeadSize;
-            float* values = (float*)Value + ((nint)batch * shape.KeyLength * valueStride) + ((nint)keyValueHead * shape.ValueHeadSize);
             int visible = Scores.VisibleKeys(firstQuery + queries);
-            for (int firstKey = 0; firstKey < visible; firstKey += AttentionKeyBlock)
+            for (int firstKey = 0; firstKey < visible; firstKey += keyBlock)
             {
-                int keys = Math.Min(AttentionKeyBlock, visible - firstKey);
-                Scores.Tile<V>(batch, head, firstQuery, queries, firstKey, keys, tiles.QueryTransposed, tiles.Weights, row);
-                TileMatMul.Multiply<V>(
-                    keys, row, shape.ValueHeadSize, values + (firstKey * valueStride), valueStride, 1, tiles.OutputGradientTransposed, row, tiles.ScoreGradient, row, false);
-                WeightsAndScoreGradient<V>(keys, row, tiles);
-                if (DValue.IsNeeded)
-                    TileMatMul.Multiply<V>(keys, valueRow, queries, tiles.Weights, row, 1, tiles.OutputGradient, valueRow, tiles.ValueGradient + ((nint)firstKey * valueRow), valueRow, true);
-                if (DKey.IsNeeded)
-                    TileMatMul.Multiply<V>(keys, keyRow, queries, tiles.ScoreGradient, row, 1, tiles.Query, keyRow, tiles.KeyGradient + ((nint)firstKey * keyRow), keyRow, true);
-                if (DQuery.IsNeeded)
-                    TileMatMul.Multiply<V>(queries, keyRow, keys, tiles.ScoreGradient, 1, row, tiles.Key + ((nint)firstKey * keyRow), keyRow, tiles.QueryGradient, keyRow, true);
+                int keys = Math.Min(keyBlock, visible - firstKey);
+                float* key = tiles.Key + ((nint)firstKey * keyRow);
+                Scores.Tile<V>(batch, head, firstQuery, queries, firstKey, keys, key, keyRow, tiles.QueryTransposed, tiles.Weights, row);
+                Scores.Products<V>(
+                    firstQuery, firstKey, keys, shape.ValueHeadSize, tiles.Value + ((nint)firstKey * valueRow), valueRow, tiles.OutputGradientTransposed, tiles.ScoreGradient, row);
+                WeightsAndScoreGradient<V>(firstQuery, firstKey, keys, row, tiles);
+                if (DValue.IsNeeded) AddOverQueries<V>(firstQuery, queries, firstKey, keys, tiles.Weights, row, tiles.OutputGradient, valueRow, tiles.ValueGradient);
+                if (DKey.IsNeeded) AddOverQueries<V>(firstQuery, queries, firstKey, keys, tiles.ScoreGradient, row, tiles.Query, keyRow, tiles.KeyGradient);
+                if (DQuery.IsNeeded) Scores.AddOverKeys<V>(firstQuery, queries, firstKey, keys, tiles.ScoreGradient, row, key, keyRow, tiles.QueryGradient, true);
                 if (biasGradient != null)
                     TileMatMul.AddTransposed(tiles.ScoreGradient, row, keys, queries, biasGradient + Scores.BiasOffset(batch, head, firstQuery, firstKey), shape.KeyLength);
             }
 
             nint queryOffset = ((((nint)batch * shape.QueryLength) + firstQuery) * queryStride) + ((nint)head * shape.HeadSize);
             WriteRows<V>(DQuery, queryOffset, queryStride, tiles.QueryGradient, keyRow, queries, shape.HeadSize, shape.Scale);
+        }
+
+        /// <summary>gradient_j += Σ_i tile_ji · rows_i over the queries of a block, for the keys of a tile; where i cannot see j, the tile is 0 and left out.</summary>
+        private void AddOverQueries<V>(int firstQuery, int queries, int firstKey, int keys, float* tile, int row, float* rows, int width, float* gradient)
+            where V : unmanaged, ISimd<V>
+        {
+            int step = Scores.Shape.Causal ? 2 * TileMatMul.BlockRows : keys;
+            for (int j = 0; j < keys; j += step)
+            {
+                int blind = Scores.BlindQueries(firstKey + j, firstQuery, queries);
+                TileMatMul.Multiply<V>(
+                    Math.Min(step, keys - j), width, queries - blind, tile + ((nint)j * row) + blind, row, 1, rows + ((nint)blind * width), width,
+                    gradient + ((nint)(firstKey + j) * width), width, true);
+            }
         }
 
         /// <summary>Row maxima, inverse sums and doutput_i · output_i of a block of queries; zeros in the lanes behind the last query.</summary>
@@ -381,6 +512,7 @@ public sealed unsafe partial class CpuBackend
             for (int i = 0; i < row; i++)
             {
                 bool isQuery = i < queries;
+                if (i + TileMatMul.PrefetchDistance < queries) TileMatMul.Prefetch(output + ((i + TileMatMul.PrefetchDistance) * outputStride), shape.ValueHeadSize);
                 tiles.Largest[i] = isQuery ? statistics[i] : 0f;
                 tiles.InverseSum[i] = isQuery ? statistics[rows + i] : 0f;
                 tiles.Dot[i] = isQuery ? RowSums.Dot<V>(output + (i * outputStride), outputGradient + (i * outputStride), shape.ValueHeadSize) : 0f;
@@ -388,18 +520,25 @@ public sealed unsafe partial class CpuBackend
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private static void WeightsAndScoreGradient<V>(int keys, int row, in Tiles tiles)
+        private void WeightsAndScoreGradient<V>(int firstQuery, int firstKey, int keys, int row, in Tiles tiles)
             where V : unmanaged, ISimd<V>
         {
             for (int i = 0; i < row; i += V.Width)
             {
                 V largest = V.Load(tiles.Largest + i), inverseSum = V.Load(tiles.InverseSum + i), dot = V.Load(tiles.Dot + i);
                 float* weights = tiles.Weights + i, gradient = tiles.ScoreGradient + i;
-                for (int j = 0; j < keys; j++, weights += row, gradient += row)
+                int j = 0, seen = Scores.SeenKeys(firstQuery + i + V.Width, firstKey, keys);
+                for (; j < seen; j++, weights += row, gradient += row)
                 {
                     V weight = SimdMath.ExpNonPositive(V.Load(weights) - largest) * inverseSum;
                     V.Store(weight, weights);
                     V.Store(weight * (V.Load(gradient) - dot), gradient);
+                }
+
+                for (; j < keys; j++, weights += row, gradient += row)
+                {
+                    V.Store(V.Zero, weights);
+                    V.Store(V.Zero, gradient);
                 }
             }
         }
@@ -407,13 +546,14 @@ public sealed unsafe partial class CpuBackend
         /// <summary>The scratch memory of one chunk.</summary>
         private readonly ref struct Tiles
         {
-            public readonly float* Key, KeyGradient, ValueGradient, QueryTransposed, Query, OutputGradientTransposed, OutputGradient, QueryGradient;
+            public readonly float* Key, Value, KeyGradient, ValueGradient, QueryTransposed, Query, OutputGradientTransposed, OutputGradient, QueryGradient;
             public readonly float* Weights, ScoreGradient, Largest, InverseSum, Dot;
 
-            private Tiles(float* memory, in AttentionShape shape, int row, int keyRow, int valueRow)
+            private Tiles(float* memory, in AttentionShape shape, int row, int keyBlock, int keyRow, int valueRow)
             {
                 Key = memory;
-                KeyGradient = Key + ((nint)shape.KeyLength * keyRow);
+                Value = Key + ((nint)shape.KeyLength * keyRow);
+                KeyGradient = Value + ((nint)shape.KeyLength * valueRow);
                 ValueGradient = KeyGradient + ((nint)shape.KeyLength * keyRow);
                 QueryTransposed = ValueGradient + ((nint)shape.KeyLength * valueRow);
                 OutputGradientTransposed = QueryTransposed + ((nint)row * shape.HeadSize);
@@ -421,17 +561,17 @@ public sealed unsafe partial class CpuBackend
                 QueryGradient = Query + ((nint)row * keyRow);
                 OutputGradient = QueryGradient + ((nint)row * keyRow);
                 Weights = OutputGradient + ((nint)row * valueRow);
-                ScoreGradient = Weights + ((nint)row * AttentionKeyBlock);
-                Largest = ScoreGradient + ((nint)row * AttentionKeyBlock);
+                ScoreGradient = Weights + ((nint)row * keyBlock);
+                Largest = ScoreGradient + ((nint)row * keyBlock);
                 InverseSum = Largest + row;
                 Dot = InverseSum + row;
             }
 
-            public static Tiles Allocate(in AttentionShape shape, int row, int keyRow, int valueRow)
+            public static Tiles Allocate(in AttentionShape shape, int row, int keyBlock, int keyRow, int valueRow)
             {
-                long length = ((long)shape.KeyLength * ((2 * keyRow) + valueRow))
-                    + ((long)row * (shape.HeadSize + shape.ValueHeadSize + (2 * keyRow) + valueRow + (2 * AttentionKeyBlock) + 3));
-                return new Tiles(ThreadScratch.Get(length), shape, row, keyRow, valueRow);
+                long length = ((long)shape.KeyLength * 2 * (keyRow + valueRow))
+                    + ((long)row * (shape.HeadSize + shape.ValueHeadSize + (2 * keyRow) + valueRow + (2 * keyBlock) + 3));
+                return new Tiles(ThreadScratch.Get(length), shape, row, keyBlock, keyRow, valueRow);
             }
         }
     }

@@ -149,15 +149,28 @@ public static class SimdMath
     }
 
     /// <summary>
-    /// Φ(-s) = bell · p(1 / (1 + 0.395 s)) with bell = e^(-s²/2), for 0 ≤ s ≤ 12: the form of Hastings (Approximations for Digital Computers,
-    /// 1955), one degree higher. Absolute error 1.4e-7, relative error 4e-5; a gradient gets the density from the same exponential.
+    /// factor · e^(-s²/2) for 0 ≤ s ≤ 12, with a relative error of 1e-7 + 3e-8 s². The factor times 2ⁿ is ready before eʳ is, so that only one
+    /// product follows the polynomial: the chain of dependent steps is what limits such a loop.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static V NormalTail<V>(V s, out V bell)
+    internal static V TimesBell<V>(V factor, V s)
+        where V : unmanaged, ISimd<V>
+    {
+        V square = s * s, shift = V.Create(12583039f);
+        V shifted = V.FusedMultiplyAdd(square, V.Create(-0.72134752f), shift), n = shifted - shift;
+        V r = V.FusedMultiplyAdd(n, V.Create(-0.693147182f), V.Create(-0.5f) * square);
+        return ExpOfRemainder(r) * (factor * V.LowBitsToExponent(shifted));
+    }
+
+    /// <summary>
+    /// e^(s²/2) Φ(-s) = p(1 / (1 + 0.395 s)) for 0 ≤ s ≤ 12: the form of Hastings (Approximations for Digital Computers, 1955), one degree
+    /// higher. Times the bell, its absolute error is 1.4e-7 and its relative error 4e-5.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static V NormalTailOverBell<V>(V s)
         where V : unmanaged, ISimd<V>
     {
         V one = V.Create(1f), t = one / V.FusedMultiplyAdd(V.Create(0.395f), s, one);
-        bell = ExpNonPositive(V.Create(-0.5f) * s * s);
         V p = V.Create(0.0561149950f);
         p = V.FusedMultiplyAdd(p, t, V.Create(-0.261847297f));
         p = V.FusedMultiplyAdd(p, t, V.Create(0.368853645f));
@@ -165,6 +178,6 @@ public static class SimdMath
         p = V.FusedMultiplyAdd(p, t, V.Create(0.199685836f));
         p = V.FusedMultiplyAdd(p, t, V.Create(0.151368932f));
         p = V.FusedMultiplyAdd(p, t, V.Create(3.66038022e-4f));
-        return bell * p;
+        return p;
     }
 }
