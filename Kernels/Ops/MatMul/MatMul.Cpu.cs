@@ -297,7 +297,10 @@ public sealed unsafe partial class CpuBackend
         private int BlockColumnTiles
             => PacksLeft ? Math.Min(ColumnTiles, 16)
             : !Panels.RightIsPacked ? Math.Clamp(BlockTiles / RowTiles, 1, 8)
-            : Math.Min(ColumnTiles, BlockTiles >= 256 ? 16 : BlockTiles >= 64 ? 8 : 4);
+            : Math.Clamp(RightBlockLength / (TileColumns * Panels.DepthStep), 1, Math.Min(ColumnTiles, BlockTiles >= 256 ? 16 : BlockTiles >= 64 ? 8 : 4));
+
+        /// <summary>Floats of right panels that stay in the second-level cache while the rows of a block pass by: half of 1 MiB or of 512 KiB.</summary>
+        private int RightBlockLength => TileColumns == 32 ? 128 * 1024 : 64 * 1024;
 
         private int BlockRowTiles
             => PacksLeft ? Math.Clamp(BlockTiles / BlockColumnTiles, 1, MostRowTilesInScratch)
