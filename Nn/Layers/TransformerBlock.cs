@@ -147,7 +147,6 @@ public sealed class TransformerBlock : Module
         if (context is null != _crossAttention is null)
             throw new ArgumentException(context is null ? "TransformerBlock: this block has a cross-attention and needs a context." : "TransformerBlock: this block has no cross-attention for a context.", nameof(context));
 
-        // Without a tape nobody needs what lies in between: it goes back to the pool at the end of the block.
         using TensorScope? scope = Tape.IsRecording ? null : new TensorScope();
         if (_placement == NormPlacement.Pre)
         {
@@ -172,9 +171,20 @@ public sealed class TransformerBlock : Module
     /// <summary>x + branch. The addition runs inside the branch's last matrix product unless something stands in between.</summary>
     private Tensor Branch(Tensor x, Parameter? scale, Func<Tensor?, Tensor> branch)
     {
-        if (scale is null && !_dropout.IsActive && !_dropPath.IsActive) return branch(x);
-        Tensor y = _dropout.Forward(branch(null));
-        if (scale is not null) y *= scale.Value;
-        return x + _dropPath.Forward(y);
+        // Without a tape nobody needs what lies in between: it goes back to the pool at once, and the next branch finds it in the cache.
+        using TensorScope? scope = Tape.IsRecording ? null : new TensorScope();
+        Tensor sum;
+        if (scale is null && !_dropout.IsActive && !_dropPath.IsActive)
+        {
+            sum = branch(x);
+        }
+        else
+        {
+            Tensor y = _dropout.Forward(branch(null));
+            if (scale is not null) y *= scale.Value;
+            sum = x + _dropPath.Forward(y);
+        }
+
+        return scope is null ? sum : scope.Keep(sum);
     }
 }
