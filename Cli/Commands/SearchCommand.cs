@@ -28,7 +28,7 @@ internal sealed class SearchCommand : ToolCommand
     {
         string path = context.Arguments.GetRequiredValue(_index), text = context.Arguments.GetRequiredValue(_text);
         EmbeddingIndex index = EmbeddingIndex.Load(path);
-        using DualEncoderFolder model = DualEncoderFolder.Load(context.Arguments.GetRequiredValue(_model), context.Device, context.PackedWeights);
+        using DualEncoderFolder model = DualEncoderFolder.Load(context.Arguments.GetRequiredValue(_model), context.Device, context.AskedWeights);
         foreach (string warning in model.Model.Warnings) context.Warn(warning);
         if (index.Size != model.EmbeddingSize) throw new ToolException($"{path}: its vectors have {index.Size} elements, those of the model {model.EmbeddingSize}; it was made with another model.");
         if (index.Architecture != model.Model.Architecture) context.Warn($"{path} was made with a {index.Architecture}, the model is a {model.Model.Architecture}.");

@@ -31,6 +31,29 @@ public sealed class ModelCommandTests(TrainedModel trained) : IClassFixture<Trai
         Assert.Contains("chance", ToolRun.Of(args).Succeeds().Output, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("bf16", 0.02)]
+    [InlineData("int8", 0.05)]
+    public void Weights_OfFewerBitsMoveTheVectorsALittle(string weights, double allowed)
+    {
+        float[] full = Embed("float32"), rounded = Embed(weights);
+        double largest = 0;
+        for (int i = 0; i < full.Length; i++) largest = Math.Max(largest, Math.Abs(full[i] - rounded[i]));
+        Assert.InRange(largest, 1e-7, allowed);
+        ToolRun.Of("embed", "--model", trained.Folder, "--data", "scenes:validation:4", "--out", _folder["x.safetensors"], "--weights", "fp8").Fails(ExitCode.Usage, "fp8");
+
+        float[] Embed(string format)
+        {
+            string index = _folder[format + ".safetensors"];
+            ToolRun.Of("embed", "--model", trained.Folder, "--data", "scenes:validation:20", "--out", index, "--device", "cpu", "--weights", format).Succeeds();
+            using SafetensorsFile file = SafetensorsFile.Open(index);
+            (string name, TensorEntry entry) = file.Entries.First(named => named.Value.Dtype is SafetensorsDtype.F32);
+            float[] values = new float[entry.ElementCount];
+            file.ReadFloat32(name, values);
+            return values;
+        }
+    }
+
     [Fact]
     public void Retrieval_CountsAPictureWithTwoCaptionsOnce()
     {
@@ -103,6 +126,8 @@ public sealed class ModelCommandTests(TrainedModel trained) : IClassFixture<Trai
         Assert.Equal(ExitCode.Failure, fail.ExitCode);
         Assert.Contains("text_embeds", fail.Output, StringComparison.Ordinal);
         ToolRun.Of("parity", bad, "--tolerance", "0.1").Succeeds();
+        ToolRun.Of("parity", good, "--device", "cpu", "--weights", "float32").Succeeds();
+        Assert.Equal(ExitCode.Failure, ToolRun.Of("parity", good, "--device", "cpu", "--weights", "int8").ExitCode);
         JsonNode json = ToolRun.Of("parity", good, bad, "--json").Json;
         Assert.Equal([true, false], json.AsArray().Select(folder => folder!["passed"]!.GetValue<bool>()));
     }
