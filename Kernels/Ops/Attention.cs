@@ -140,7 +140,7 @@ public sealed unsafe partial class CpuBackend
         V factor = V.Create(scale);
         for (int r = 0; r < rows; r++, destination += stride, gradient += row)
         {
-            if (r + TileMatMul.PrefetchDistance < rows) TileMatMul.Prefetch(destination + (TileMatMul.PrefetchDistance * stride), columns);
+            if (r + TileMatMul.PrefetchDistance < rows) Prefetch.Row(destination + (TileMatMul.PrefetchDistance * stride), columns);
             int c = 0;
             for (; c <= columns - V.Width; c += V.Width)
             {
@@ -302,7 +302,7 @@ public sealed unsafe partial class CpuBackend
             nint outputStride = (nint)shape.Heads * shape.ValueHeadSize;
             for (int i = 0; i < block.Count; i++, output += outputStride)
             {
-                if (i + TileMatMul.PrefetchDistance < block.Count) TileMatMul.Prefetch(output + (TileMatMul.PrefetchDistance * outputStride), shape.ValueHeadSize);
+                if (i + TileMatMul.PrefetchDistance < block.Count) Prefetch.Row(output + (TileMatMul.PrefetchDistance * outputStride), shape.ValueHeadSize);
                 TileMatMul.Pack<V>(block.Weighted + ((nint)i * valueRow), 0, 1, shape.ValueHeadSize, block.Sum[i], output, shape.ValueHeadSize);
             }
         }
@@ -512,7 +512,7 @@ public sealed unsafe partial class CpuBackend
             for (int i = 0; i < row; i++)
             {
                 bool isQuery = i < queries;
-                if (i + TileMatMul.PrefetchDistance < queries) TileMatMul.Prefetch(output + ((i + TileMatMul.PrefetchDistance) * outputStride), shape.ValueHeadSize);
+                if (i + TileMatMul.PrefetchDistance < queries) Prefetch.Row(output + ((i + TileMatMul.PrefetchDistance) * outputStride), shape.ValueHeadSize);
                 tiles.Largest[i] = isQuery ? statistics[i] : 0f;
                 tiles.InverseSum[i] = isQuery ? statistics[rows + i] : 0f;
                 tiles.Dot[i] = isQuery ? RowSums.Dot<V>(output + (i * outputStride), outputGradient + (i * outputStride), shape.ValueHeadSize) : 0f;

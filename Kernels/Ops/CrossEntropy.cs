@@ -88,7 +88,9 @@ public sealed unsafe partial class CpuBackend
         if (!dlogits.IsNeeded) return;
         CrossEntropyTargets targets = CrossEntropyTargets.From(shape, operands);
         Run(
-            new CrossEntropyBackwardKernel(targets, Floats(operands.Statistics), Floats(dloss), Floats(dlogits.Buffer), dlogits.Accumulate),
+            new CrossEntropyBackwardKernel(
+                targets, Floats(operands.Statistics), Floats(dloss), Floats(dlogits.Buffer), dlogits.Accumulate,
+                !dlogits.Accumulate && NonTemporal.Pays(Floats(dlogits.Buffer), dlogits.Buffer.Length)),
             ChunkCount(shape.Rows, targets.RowsPerChunk));
     }
 
@@ -166,7 +168,7 @@ public sealed unsafe partial class CpuBackend
     }
 
     private readonly record struct CrossEntropyBackwardKernel(
-        CrossEntropyTargets Targets, Pointer Statistics, Pointer DLoss, Pointer DLogits, bool Accumulate) : ICpuKernel
+        CrossEntropyTargets Targets, Pointer Statistics, Pointer DLoss, Pointer DLogits, bool Accumulate, bool IsStreamed) : ICpuKernel
     {
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Execute<V>(int chunk)
@@ -204,20 +206,42 @@ public sealed unsafe partial class CpuBackend
         private void Row<V>(float* x, float* soft, float softScale, float offset, float logSum, float mass, float gradient, float* dx)
             where V : unmanaged, ISimd<V>
         {
-            int classes = Targets.Shape.Classes;
+            int classes = Targets.Shape.Classes, c = 0;
             float* weights = Targets.Weights;
-            for (int c = 0; c < classes; c += V.Width)
+            if (IsStreamed)
             {
-                int left = classes - c;
-                V target = V.Create(offset);
-                if (soft != null) target = V.FusedMultiplyAdd(V.Create(softScale), RowMath.Load<V>(soft + c, left), target);
-                if (weights != null) target *= RowMath.Load<V>(weights + c, left);
-                V probability = SimdMath.ExpNonPositive(RowMath.Load<V>(x + c, left) - V.Create(logSum));
-                V value = V.Create(gradient) * ((V.Create(mass) * probability) - target);
-                if (Accumulate) value += RowMath.Load<V>(dx + c, left);
-                if (left >= V.Width) V.Store(value, dx + c);
-                else V.StorePartial(value, dx + c, left);
+                // Up to the first cache line by ordinary stores, then whole vectors past the caches; the rest below.
+                int head = Math.Min(classes, NonTemporal.FloatsToLine(dx));
+                for (int width = Math.Min(V.Width, head); c < head; c += width, width = Math.Min(V.Width, head - c)) StorePart(Value(c, width), dx + c, width);
+                for (; c <= classes - V.Width; c += V.Width) V.StoreNonTemporal(Value(c, V.Width), dx + c);
+                NonTemporal.Fence();
             }
+
+            for (; c < classes; c += V.Width)
+            {
+                int left = Math.Min(V.Width, classes - c);
+                V value = Value(c, left);
+                if (Accumulate) value += RowMath.Load<V>(dx + c, left);
+                StorePart(value, dx + c, left);
+            }
+
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            V Value(int at, int count)
+            {
+                V target = V.Create(offset);
+                if (soft != null) target = V.FusedMultiplyAdd(V.Create(softScale), RowMath.Load<V>(soft + at, count), target);
+                if (weights != null) target *= RowMath.Load<V>(weights + at, count);
+                V probability = SimdMath.ExpNonPositive(RowMath.Load<V>(x + at, count) - V.Create(logSum));
+                return V.Create(gradient) * ((V.Create(mass) * probability) - target);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void StorePart<V>(V value, float* destination, int count)
+            where V : unmanaged, ISimd<V>
+        {
+            if (count >= V.Width) V.Store(value, destination);
+            else V.StorePartial(value, destination, count);
         }
     }
 
@@ -235,22 +259,8 @@ public sealed unsafe partial class CpuBackend
         public static float LogSumExp<V>(float* x, int length)
             where V : unmanaged, ISimd<V>
         {
-            float largest = float.NegativeInfinity;
-            int c = 0;
-            if (length >= V.Width)
-            {
-                V most = V.Load(x);
-                for (c = V.Width; c <= length - V.Width; c += V.Width) most = V.Max(V.Load(x + c), most);
-                largest = V.MaxElement(most);
-            }
-
-            for (; c < length; c++) largest = MathF.Max(largest, x[c]);
-            if (float.IsNegativeInfinity(largest)) return largest;
-            V sum = V.Zero, reference = V.Create(largest);
-            for (c = 0; c <= length - V.Width; c += V.Width) sum += SimdMath.ExpNonPositive(V.Load(x + c) - reference);
-            float total = V.Sum(sum);
-            for (; c < length; c++) total += SimdMath.ExpNonPositive(new SimdScalar(x[c] - largest)).Value;
-            return largest + MathF.Log(total);
+            float largest = RowSums.Max<V>(x, length);
+            return float.IsNegativeInfinity(largest) ? largest : largest + MathF.Log(RowSums.SumOfExponentials<V>(x, largest, length));
         }
 
         /// <summary>Σ_c w_c (scale · t_c + offset) (logSum - x_c); absent weights are 1, absent targets 0.</summary>

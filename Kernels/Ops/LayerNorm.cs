@@ -55,7 +55,8 @@ public sealed unsafe partial class CpuBackend
     {
         int rows = statistics.Length / 2;
         Run(
-            new NormKernel(Floats(x), Floats(weight), Floats(bias), Floats(y), Floats(statistics), epsilon, rows, width, isCentered),
+            new NormKernel(
+                Floats(x), Floats(weight), Floats(bias), Floats(y), Floats(statistics), epsilon, rows, width, isCentered, NonTemporal.Pays(Floats(y), y.Length, width)),
             ChunkCount(rows, RowsPerChunk(width)));
     }
 
@@ -69,7 +70,8 @@ public sealed unsafe partial class CpuBackend
         DeviceBuffer sums = needsSums ? Rent(2 * blocks * width) : default;
         Run(
             new NormBackwardKernel(
-                Floats(x), Floats(weight), Floats(statistics), Floats(dy), Floats(dx.Buffer), Floats(sums), rows, width, blocks, dx.Accumulate, isCentered),
+                Floats(x), Floats(weight), Floats(statistics), Floats(dy), Floats(dx.Buffer), Floats(sums), rows, width, blocks, dx.Accumulate, isCentered,
+                dx.IsNeeded && !dx.Accumulate && NonTemporal.Pays(Floats(dx.Buffer), dx.Buffer.Length, width)),
             blocks);
         if (!needsSums) return;
         SumMiddle(sums.Slice(0, blocks * width), new Broadcast(1, blocks, width), 1f, dweight);
@@ -78,7 +80,7 @@ public sealed unsafe partial class CpuBackend
     }
 
     private readonly record struct NormKernel(
-        Pointer X, Pointer Weight, Pointer Bias, Pointer Y, Pointer Statistics, float Epsilon, int Rows, int Width, bool IsCentered) : ICpuKernel
+        Pointer X, Pointer Weight, Pointer Bias, Pointer Y, Pointer Statistics, float Epsilon, int Rows, int Width, bool IsCentered, bool IsStreamed) : ICpuKernel
     {
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Execute<V>(int chunk)
@@ -99,7 +101,27 @@ public sealed unsafe partial class CpuBackend
                 float scale = 1f / MathF.Sqrt((RowSums.SumOfSquares<V>(x, mean, Width) / Width) + Epsilon);
                 statistics[0] = mean;
                 statistics[1] = scale;
-                Write<V>(x, y, mean, scale);
+                if (IsStreamed) Stream<V>(x, y, mean, scale);
+                else Write<V>(x, y, mean, scale);
+            }
+
+            if (IsStreamed) NonTemporal.Fence();
+        }
+
+        /// <summary>The same as below past the caches, where rows are whole vectors.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private void Stream<V>(float* x, float* y, float mean, float scale)
+            where V : unmanaged, ISimd<V>
+        {
+            float* weight = Weight, bias = Bias;
+            V means = V.Create(mean), scales = V.Create(scale);
+            for (int i = 0; i < Width; i += V.Width)
+            {
+                Prefetch.Near(x + Width + i);
+                V value = (V.Load(x + i) - means) * scales;
+                if (weight is not null) value *= V.Load(weight + i);
+                if (bias is not null) value += V.Load(bias + i);
+                V.StoreNonTemporal(value, y + i);
             }
         }
 
@@ -130,7 +152,8 @@ public sealed unsafe partial class CpuBackend
 
     /// <summary>A chunk is a block of rows; it leaves its part of dweight and dbias in row <c>chunk</c> of the two tables of sums.</summary>
     private readonly record struct NormBackwardKernel(
-        Pointer X, Pointer Weight, Pointer Statistics, Pointer DY, Pointer DX, Pointer Sums, int Rows, int Width, int Blocks, bool Accumulate, bool IsCentered) : ICpuKernel
+        Pointer X, Pointer Weight, Pointer Statistics, Pointer DY, Pointer DX, Pointer Sums, int Rows, int Width, int Blocks, bool Accumulate, bool IsCentered,
+        bool IsStreamed) : ICpuKernel
     {
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Execute<V>(int chunk)
@@ -153,6 +176,8 @@ public sealed unsafe partial class CpuBackend
                 if (needsSums) AddSums<V>(x, dy, mean, scale, weightSums, biasSums);
                 if (needsX) WriteRow<V>(x, dy, mean, scale, DX + (row * Width));
             }
+
+            if (IsStreamed) NonTemporal.Fence();
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -203,10 +228,13 @@ public sealed unsafe partial class CpuBackend
             V shift = V.Create(meanOfG), slope = V.Create(meanOfProjection);
             for (i = 0; i <= Width - V.Width; i += V.Width)
             {
+                Prefetch.Near(x + Width + i);
+                Prefetch.Near(dy + Width + i);
                 V g = V.Load(dy + i);
                 if (weight is not null) g *= V.Load(weight + i);
                 V gradient = (g - shift - ((V.Load(x + i) - means) * scales * slope)) * scales;
-                V.Store(Accumulate ? V.Load(dx + i) + gradient : gradient, dx + i);
+                if (IsStreamed) V.StoreNonTemporal(gradient, dx + i);
+                else V.Store(Accumulate ? V.Load(dx + i) + gradient : gradient, dx + i);
             }
 
             for (; i < Width; i++)

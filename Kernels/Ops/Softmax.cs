@@ -70,7 +70,9 @@ public sealed unsafe partial class CpuBackend
         if (!dx.IsNeeded || width == 0) return;
         int rows = dx.Buffer.Length / width;
         Run(
-            new SoftmaxBackwardKernel(Floats(x), Floats(y), Floats(dy), Floats(dx.Buffer), rows, width, dx.Accumulate, kind),
+            new SoftmaxBackwardKernel(
+                Floats(x), Floats(y), Floats(dy), Floats(dx.Buffer), rows, width, dx.Accumulate, kind,
+                kind == SoftmaxKind.Softmax && !dx.Accumulate && NonTemporal.Pays(Floats(dx.Buffer), dx.Buffer.Length, width)),
             ChunkCount(rows, RowsPerChunk(width)));
     }
 
@@ -103,7 +105,7 @@ public sealed unsafe partial class CpuBackend
             if (IsStreamed) NonTemporal.Fence();
         }
 
-        /// <summary>y = e^(x - max); returns their sum.</summary>
+        /// <summary>y = e^(x - max); returns their sum. The next row is asked for meanwhile.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private float Exponentials<V>(float* x, float* y, float max)
             where V : unmanaged, ISimd<V>
@@ -112,6 +114,7 @@ public sealed unsafe partial class CpuBackend
             int i = 0;
             for (; i <= Width - V.Width; i += V.Width)
             {
+                Prefetch.Far(x + Width + i);
                 V value = SimdMath.ExpNonPositive(V.Load(x + i) - maxima);
                 sums += value;
                 V.Store(value, y + i);
@@ -153,7 +156,7 @@ public sealed unsafe partial class CpuBackend
     }
 
     private readonly record struct SoftmaxBackwardKernel(
-        Pointer X, Pointer Y, Pointer DY, Pointer DX, int Rows, int Width, bool Accumulate, SoftmaxKind Kind) : ICpuKernel
+        Pointer X, Pointer Y, Pointer DY, Pointer DX, int Rows, int Width, bool Accumulate, SoftmaxKind Kind, bool IsStreamed) : ICpuKernel
     {
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Execute<V>(int chunk)
@@ -171,8 +174,11 @@ public sealed unsafe partial class CpuBackend
 
                 float* y = Y + (row * Width), dy = DY + (row * Width);
                 if (Kind == SoftmaxKind.Log) WriteExponentials<V>(y, 0f, -RowSums.Sum<V>(dy, Width), dy, dx);
+                else if (IsStreamed) StreamProducts<V>(y, dy, RowSums.Dot<V>(y, dy, Width), dx);
                 else WriteProducts<V>(y, dy, RowSums.Dot<V>(y, dy, Width), dx);
             }
+
+            if (IsStreamed) NonTemporal.Fence();
         }
 
         /// <summary>dx = e^(x - shift) · factor (+ dy).</summary>
@@ -192,6 +198,20 @@ public sealed unsafe partial class CpuBackend
             {
                 float gradient = (SimdMath.ExpNonPositive(new SimdScalar(x[i] - shift)).Value * factor) + (dy is null ? 0f : dy[i]);
                 dx[i] = Accumulate ? dx[i] + gradient : gradient;
+            }
+        }
+
+        /// <summary>dx = y (dy - projection), past the caches.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private void StreamProducts<V>(float* y, float* dy, float projection, float* dx)
+            where V : unmanaged, ISimd<V>
+        {
+            V projections = V.Create(projection);
+            for (int i = 0; i < Width; i += V.Width)
+            {
+                Prefetch.Far(y + Width + i);
+                Prefetch.Far(dy + Width + i);
+                V.StoreNonTemporal(V.Load(y + i) * (V.Load(dy + i) - projections), dx + i);
             }
         }
 

@@ -108,14 +108,19 @@ internal static unsafe class RowSums
         return max;
     }
 
-    /// <summary>Σ e^(x - shift), where no x is above the shift.</summary>
+    /// <summary>Σ e^(x - shift), where no x is above the shift; the next row is asked for meanwhile.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float SumOfExponentials<V>(float* x, float shift, int count)
         where V : unmanaged, ISimd<V>
     {
         V a = V.Zero, shifts = V.Create(shift);
         int i = 0;
-        for (; i <= count - V.Width; i += V.Width) a += SimdMath.ExpNonPositive(V.Load(x + i) - shifts);
+        for (; i <= count - V.Width; i += V.Width)
+        {
+            Prefetch.Far(x + count + i);
+            a += SimdMath.ExpNonPositive(V.Load(x + i) - shifts);
+        }
+
         float sum = V.Sum(a);
         for (; i < count; i++) sum += SimdMath.ExpNonPositive(new SimdScalar(x[i] - shift)).Value;
         return sum;

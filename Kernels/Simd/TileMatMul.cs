@@ -15,7 +15,7 @@ internal static unsafe class TileMatMul
     /// <summary>Rows of the register block: 6 rows of 2 vectors are 12 independent sums, enough to hide the latency of a multiply-add.</summary>
     public const int BlockRows = 6;
 
-    /// <summary>Rows between the one that is copied and the one that is asked for.</summary>
+    /// <summary>Rows between the one that is copied and the one that is asked for: rows of one head lie apart by the width of all heads.</summary>
     public const int PrefetchDistance = 8;
 
     /// <summary>The smallest multiple of the vector width that is at least <paramref name="count"/>.</summary>
@@ -53,7 +53,7 @@ internal static unsafe class TileMatMul
         V factor = V.Create(scale);
         for (int r = 0; r < rows; r++, source += sourceRow, destination += destinationRow)
         {
-            if (r + PrefetchDistance < rows) Prefetch(source + (PrefetchDistance * sourceRow), columns);
+            if (r + PrefetchDistance < rows) Prefetch.Row(source + (PrefetchDistance * sourceRow), columns);
             int c = 0;
             for (; c <= columns - V.Width; c += V.Width) V.Store(factor * V.Load(source + c), destination + c);
             for (; c < columns; c++) destination[c] = scale * source[c];
@@ -70,7 +70,7 @@ internal static unsafe class TileMatMul
         for (; r <= rows - 4; r += 4)
         {
             float* s = source + (r * sourceRow), d = destination + r;
-            for (int ahead = PrefetchDistance; ahead < PrefetchDistance + 4 && r + ahead < rows; ahead++) Prefetch(s + (ahead * sourceRow), columns);
+            for (int ahead = PrefetchDistance; ahead < PrefetchDistance + 4 && r + ahead < rows; ahead++) Prefetch.Row(s + (ahead * sourceRow), columns);
             int c = 0;
             for (; c <= columns - 4; c += 4, s += 4, d += 4 * destinationRow)
             {
@@ -119,18 +119,6 @@ internal static unsafe class TileMatMul
 
         for (; r < rows; r++)
             for (int c = 0; c < columns; c++) destination[(c * destinationRow) + r] += source[(r * sourceRow) + c];
-    }
-
-    /// <summary>
-    /// Asks for a row of an operand before it is needed. Rows of one head lie apart by the width of all heads, and the hardware follows
-    /// lines, not rows.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Prefetch(float* row, int columns)
-    {
-        const int CacheLine = 16;
-        if (!Sse.IsSupported) return;
-        for (int c = 0; c < columns; c += CacheLine) Sse.Prefetch0(row + c);
     }
 
     /// <summary>Four rows of four become four columns.</summary>
