@@ -88,9 +88,7 @@ public sealed unsafe partial class CpuBackend
         if (!dlogits.IsNeeded) return;
         CrossEntropyTargets targets = CrossEntropyTargets.From(shape, operands);
         Run(
-            new CrossEntropyBackwardKernel(
-                targets, Floats(operands.Statistics), Floats(dloss), Floats(dlogits.Buffer), dlogits.Accumulate,
-                !dlogits.Accumulate && NonTemporal.Pays(Floats(dlogits.Buffer), dlogits.Buffer.Length)),
+            new CrossEntropyBackwardKernel(targets, Floats(operands.Statistics), Floats(dloss), Floats(dlogits.Buffer), dlogits.Accumulate),
             ChunkCount(shape.Rows, targets.RowsPerChunk));
     }
 
@@ -168,7 +166,7 @@ public sealed unsafe partial class CpuBackend
     }
 
     private readonly record struct CrossEntropyBackwardKernel(
-        CrossEntropyTargets Targets, Pointer Statistics, Pointer DLoss, Pointer DLogits, bool Accumulate, bool IsStreamed) : ICpuKernel
+        CrossEntropyTargets Targets, Pointer Statistics, Pointer DLoss, Pointer DLogits, bool Accumulate) : ICpuKernel
     {
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Execute<V>(int chunk)
@@ -206,42 +204,20 @@ public sealed unsafe partial class CpuBackend
         private void Row<V>(float* x, float* soft, float softScale, float offset, float logSum, float mass, float gradient, float* dx)
             where V : unmanaged, ISimd<V>
         {
-            int classes = Targets.Shape.Classes, c = 0;
+            int classes = Targets.Shape.Classes;
             float* weights = Targets.Weights;
-            if (IsStreamed)
+            for (int c = 0; c < classes; c += V.Width)
             {
-                // Up to the first cache line by ordinary stores, then whole vectors past the caches; the rest below.
-                int head = Math.Min(classes, NonTemporal.FloatsToLine(dx));
-                for (int width = Math.Min(V.Width, head); c < head; c += width, width = Math.Min(V.Width, head - c)) StorePart(Value(c, width), dx + c, width);
-                for (; c <= classes - V.Width; c += V.Width) V.StoreNonTemporal(Value(c, V.Width), dx + c);
-                NonTemporal.Fence();
-            }
-
-            for (; c < classes; c += V.Width)
-            {
-                int left = Math.Min(V.Width, classes - c);
-                V value = Value(c, left);
-                if (Accumulate) value += RowMath.Load<V>(dx + c, left);
-                StorePart(value, dx + c, left);
-            }
-
-            [MethodImpl(MethodImplOptions.AggressiveInlining)]
-            V Value(int at, int count)
-            {
+                int left = classes - c;
                 V target = V.Create(offset);
-                if (soft != null) target = V.FusedMultiplyAdd(V.Create(softScale), RowMath.Load<V>(soft + at, count), target);
-                if (weights != null) target *= RowMath.Load<V>(weights + at, count);
-                V probability = SimdMath.ExpNonPositive(RowMath.Load<V>(x + at, count) - V.Create(logSum));
-                return V.Create(gradient) * ((V.Create(mass) * probability) - target);
+                if (soft != null) target = V.FusedMultiplyAdd(V.Create(softScale), RowMath.Load<V>(soft + c, left), target);
+                if (weights != null) target *= RowMath.Load<V>(weights + c, left);
+                V probability = SimdMath.ExpNonPositive(RowMath.Load<V>(x + c, left) - V.Create(logSum));
+                V value = V.Create(gradient) * ((V.Create(mass) * probability) - target);
+                if (Accumulate) value += RowMath.Load<V>(dx + c, left);
+                if (left >= V.Width) V.Store(value, dx + c);
+                else V.StorePartial(value, dx + c, left);
             }
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void StorePart<V>(V value, float* destination, int count)
-            where V : unmanaged, ISimd<V>
-        {
-            if (count >= V.Width) V.Store(value, destination);
-            else V.StorePartial(value, destination, count);
         }
     }
 

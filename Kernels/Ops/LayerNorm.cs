@@ -173,35 +173,16 @@ public sealed unsafe partial class CpuBackend
             {
                 float mean = *(Statistics + (2 * row)), scale = *(Statistics + ((2 * row) + 1));
                 float* x = X + (row * Width), dy = DY + (row * Width);
-                if (needsSums) AddSums<V>(x, dy, mean, scale, weightSums, biasSums);
-                if (needsX) WriteRow<V>(x, dy, mean, scale, DX + (row * Width));
+                AddSums<V>(x, dy, mean, scale, needsSums ? weightSums : null, biasSums, out float meanOfG, out float meanOfProjection);
+                if (needsX) WriteRow<V>(x, dy, mean, scale, meanOfG, meanOfProjection, DX + (row * Width));
             }
 
             if (IsStreamed) NonTemporal.Fence();
         }
 
+        /// <summary>Adds the row to the sums of the columns, unless they are null, and gives the two means that its gradient needs.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void AddSums<V>(float* x, float* dy, float mean, float scale, float* weightSums, float* biasSums)
-            where V : unmanaged, ISimd<V>
-        {
-            V means = V.Create(mean), scales = V.Create(scale);
-            int i = 0;
-            for (; i <= Width - V.Width; i += V.Width)
-            {
-                V gradient = V.Load(dy + i);
-                V.Store(V.FusedMultiplyAdd(gradient, (V.Load(x + i) - means) * scales, V.Load(weightSums + i)), weightSums + i);
-                V.Store(V.Load(biasSums + i) + gradient, biasSums + i);
-            }
-
-            for (; i < Width; i++)
-            {
-                weightSums[i] += dy[i] * ((x[i] - mean) * scale);
-                biasSums[i] += dy[i];
-            }
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void WriteRow<V>(float* x, float* dy, float mean, float scale, float* dx)
+        private void AddSums<V>(float* x, float* dy, float mean, float scale, float* weightSums, float* biasSums, out float meanOfG, out float meanOfProjection)
             where V : unmanaged, ISimd<V>
         {
             float* weight = Weight;
@@ -209,24 +190,46 @@ public sealed unsafe partial class CpuBackend
             int i = 0;
             for (; i <= Width - V.Width; i += V.Width)
             {
-                V g = V.Load(dy + i);
+                V g = V.Load(dy + i), normalized = (V.Load(x + i) - means) * scales;
+                if (weightSums is not null)
+                {
+                    V.Store(V.FusedMultiplyAdd(g, normalized, V.Load(weightSums + i)), weightSums + i);
+                    V.Store(V.Load(biasSums + i) + g, biasSums + i);
+                }
+
                 if (weight is not null) g *= V.Load(weight + i);
                 sum += g;
-                projection = V.FusedMultiplyAdd(g, (V.Load(x + i) - means) * scales, projection);
+                projection = V.FusedMultiplyAdd(g, normalized, projection);
             }
 
-            float meanOfG = V.Sum(sum), meanOfProjection = V.Sum(projection);
+            float sumOfG = V.Sum(sum), sumOfProjection = V.Sum(projection);
             for (; i < Width; i++)
             {
-                float g = weight is null ? dy[i] : dy[i] * weight[i];
-                meanOfG += g;
-                meanOfProjection += g * ((x[i] - mean) * scale);
+                float g = dy[i], normalized = (x[i] - mean) * scale;
+                if (weightSums is not null)
+                {
+                    weightSums[i] += g * normalized;
+                    biasSums[i] += g;
+                }
+
+                if (weight is not null) g *= weight[i];
+                sumOfG += g;
+                sumOfProjection += g * normalized;
             }
 
-            meanOfG = IsCentered ? meanOfG / Width : 0f;
-            meanOfProjection /= Width;
+            meanOfG = IsCentered ? sumOfG / Width : 0f;
+            meanOfProjection = sumOfProjection / Width;
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private void WriteRow<V>(float* x, float* dy, float mean, float scale, float meanOfG, float meanOfProjection, float* dx)
+            where V : unmanaged, ISimd<V>
+        {
+            float* weight = Weight;
+            V means = V.Create(mean), scales = V.Create(scale);
             V shift = V.Create(meanOfG), slope = V.Create(meanOfProjection);
-            for (i = 0; i <= Width - V.Width; i += V.Width)
+            int i = 0;
+            for (; i <= Width - V.Width; i += V.Width)
             {
                 Prefetch.Near(x + Width + i);
                 Prefetch.Near(dy + Width + i);

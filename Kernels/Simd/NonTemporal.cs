@@ -20,9 +20,6 @@ internal static unsafe class NonTemporal
     /// <summary>Whether a result without rows is large enough and begins at a cache line.</summary>
     public static bool Pays(float* result, long length) => Pays(result, length, CacheLine);
 
-    /// <summary>Floats from an address to the next cache line.</summary>
-    public static int FloatsToLine(float* address) => (int)(-(nint)address & (CacheLine - 1)) / sizeof(float);
-
     /// <summary>At the end of a chunk: everything it stored is seen by whoever learns that the chunk is done.</summary>
     public static void Fence()
     {
