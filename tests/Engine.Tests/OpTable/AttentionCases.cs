@@ -17,6 +17,7 @@ public static class AttentionCases
         new Setting("given scale", Batch: 1, Heads: 2, Queries: 9, Keys: 9, HeadSize: 6) { Scale = 0.35f }.Case(),
         new Setting("several blocks", Batch: 1, Heads: 2, Queries: 197, Keys: 131, HeadSize: 33).Case() with { GradientSamples = 6 },
         new Setting("several blocks, causal", Batch: 1, Heads: 2, Queries: 101, Keys: 197, HeadSize: 16) { Causal = true }.Case() with { GradientSamples = 6 },
+        new Setting("many heads of several blocks, causal", Batch: 3, Heads: 16, Queries: 197, Keys: 150, HeadSize: 3) { Causal = true }.Case() with { GradientSamples = 2 },
         new Setting("causal with more queries than keys", Batch: 2, Heads: 2, Queries: 20, Keys: 11, HeadSize: 8) { Causal = true }.Case(),
         new Setting("key mask", Batch: 3, Heads: 2, Queries: 5, Keys: 70, HeadSize: 8) { Masked = true }.Case() with { GradientSamples = 40 },
         new Setting("key mask, causal, grouped heads", Batch: 3, Heads: 6, Queries: 9, Keys: 17, HeadSize: 5) { KeyValueHeads = 2, Masked = true, Causal = true }.Case(),
