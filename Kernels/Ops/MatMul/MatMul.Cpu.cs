@@ -135,8 +135,11 @@ public sealed unsafe partial class CpuBackend
 
     private static int RoundUp(int count, int step) => (count + step - 1) / step * step;
 
-    /// <summary>Steps of the sum in a panel when <paramref name="depth"/> of them are divided evenly.</summary>
-    private static int DepthStep(int depth) => depth <= DepthBlock ? Math.Max(depth, 1) : RoundUp(ChunkCount(depth, ChunkCount(depth, DepthBlock)), 16);
+    /// <summary>
+    /// Steps of the sum in a panel when <paramref name="depth"/> of them are divided evenly; an odd number, so that the panels of a block do not
+    /// start a multiple of 4 KiB apart and share one set of the first-level cache.
+    /// </summary>
+    private static int DepthStep(int depth) => depth <= DepthBlock ? Math.Max(depth, 1) : ChunkCount(depth, ChunkCount(depth, DepthBlock)) | 1;
 
     private readonly record struct ScaleKernel(Pointer X, int Length, float Factor) : ICpuKernel
     {

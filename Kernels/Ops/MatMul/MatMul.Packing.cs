@@ -9,7 +9,7 @@ namespace MiniVlp.Kernels;
 /// </summary>
 internal readonly unsafe record struct MatMulOperand(Pointer Source, long Stride, bool DepthIsContiguous)
 {
-    private const int PanelsAtOnce = 8;
+    private const int PanelsAtOnce = 8, StepsAtOnce = 16;
 
     /// <summary>The operand without its first <paramref name="count"/> rows (or columns) and the first <paramref name="depth"/> steps of the sum.</summary>
     public MatMulOperand From(int count, int depth)
@@ -79,18 +79,25 @@ internal readonly unsafe record struct MatMulOperand(Pointer Source, long Stride
     private static void CopyRows<V>(float* source, long stride, int panelCount, int depth, int width, float* panels)
         where V : unmanaged, ISimd<V>
     {
+        // A few steps at a time, one panel after the other: panels are often a multiple of 4 KiB apart, and writing to all of them in turn
+        // would push their lines out of the cache.
         long panelLength = (long)width * depth;
-        for (int k = 0; k < depth; k++, source += stride, panels += width)
+        for (int start = 0; start < depth; start += StepsAtOnce, source += StepsAtOnce * stride, panels += StepsAtOnce * width)
         {
-            float* from = source, to = panels;
-            for (int panel = 0; panel < panelCount; panel++, from += width, to += panelLength)
+            int steps = Math.Min(StepsAtOnce, depth - start);
+            float* first = source, target = panels;
+            for (int panel = 0; panel < panelCount; panel++, first += width, target += panelLength)
             {
-                for (int first = 0; first < width; first += V.Width)
+                float* from = first, to = target;
+                for (int k = 0; k < steps; k++, from += stride, to += width)
                 {
-                    // What is stored beyond the panel's width is overwritten by its next step.
-                    int kept = width - first;
-                    if (kept >= V.Width || k < depth - 1) V.Store(V.Load(from + first), to + first);
-                    else V.StorePartial(V.LoadPartial(from + first, kept), to + first, kept);
+                    for (int i = 0; i < width; i += V.Width)
+                    {
+                        // What is stored beyond the panel's width is overwritten by its next step.
+                        int kept = width - i;
+                        if (kept >= V.Width || start + k < depth - 1) V.Store(V.Load(from + i), to + i);
+                        else V.StorePartial(V.LoadPartial(from + i, kept), to + i, kept);
+                    }
                 }
             }
         }
