@@ -4,6 +4,7 @@ using MiniVlp.Kernels.Gpu;
 using MiniVlp.Kernels.Gpu.Cuda;
 using static MiniVlp.Kernels.Gpu.Cuda.InstructionsAmpere;
 using static MiniVlp.Kernels.Gpu.Cuda.InstructionsHopper;
+using Boxes = MiniVlp.Kernels.Gpu.Cuda.HeadBoxes<MiniVlp.Kernels.Gpu.Cuda.Box128>;
 
 namespace MiniVlp.Kernels;
 
@@ -30,7 +31,7 @@ public sealed partial class GpuBackend
         where TRules : struct, IScoreRules
     {
         /// <summary>Queries of a group.</summary>
-        public const int Queries = HeadBoxes.Rows;
+        public const int Queries = Box128.Rows;
 
         private const int Consumers = 256;
 
@@ -83,15 +84,15 @@ public sealed partial class GpuBackend
             ulong keys = GlobalAddress(KeyMap), values = GlobalAddress(ValueMap);
             if (lane == 0)
             {
-                BarrierArriveExpect(tiles.QueriesFull, HeadBoxes.Bytes<THead>());
-                HeadBoxes.Load<THead>(tiles.Queries, GlobalAddress(QueryMap), head, firstQuery, batch, tiles.QueriesFull);
+                BarrierArriveExpect(tiles.QueriesFull, Boxes.Bytes<THead>());
+                Boxes.Load<THead>(tiles.Queries, GlobalAddress(QueryMap), head, firstQuery, batch, tiles.QueriesFull);
             }
 
             for (int i = 0; i <= count; i++)
             {
                 if (i < count)
                 {
-                    int firstKey = (count - 1 - i) * HeadBoxes.Rows;
+                    int firstKey = (count - 1 - i) * Box128.Rows;
                     BarrierWait(tiles.KeysEmpty(i), Tiles.Phase(i) ^ 1);
                     if (TRules.HasKeyMask)
                     {
@@ -105,8 +106,8 @@ public sealed partial class GpuBackend
 
                     if (lane == 0)
                     {
-                        BarrierArriveExpect(tiles.KeysFull(i), HeadBoxes.Bytes<THead>());
-                        HeadBoxes.Load<THead>(tiles.Keys(i), keys, keyValueHead, firstKey, batch, tiles.KeysFull(i));
+                        BarrierArriveExpect(tiles.KeysFull(i), Boxes.Bytes<THead>());
+                        Boxes.Load<THead>(tiles.Keys(i), keys, keyValueHead, firstKey, batch, tiles.KeysFull(i));
                     }
                 }
 
@@ -115,8 +116,8 @@ public sealed partial class GpuBackend
                     BarrierWait(tiles.ValuesEmpty(i - 1), Tiles.Phase(i - 1) ^ 1);
                     if (lane == 0)
                     {
-                        BarrierArriveExpect(tiles.ValuesFull(i - 1), HeadBoxes.Bytes<THead>());
-                        HeadBoxes.Load<THead>(tiles.Values(i - 1), values, keyValueHead, (count - i) * HeadBoxes.Rows, batch, tiles.ValuesFull(i - 1));
+                        BarrierArriveExpect(tiles.ValuesFull(i - 1), Boxes.Bytes<THead>());
+                        Boxes.Load<THead>(tiles.Values(i - 1), values, keyValueHead, (count - i) * Box128.Rows, batch, tiles.ValuesFull(i - 1));
                     }
                 }
             }
@@ -130,22 +131,22 @@ public sealed partial class GpuBackend
             uint half = ShuffleFrom(thread >> 7, 0), lane = thread & 31;
             int first = firstQuery + (int)(half * 64), row = firstQuery + (int)(((thread >> 5) * 16) + (lane >> 2));
             SoftmaxRows rows = SoftmaxRows.Create();
-            Accumulator128 output = HeadBoxes.Zero<THead>();
+            Accumulator128 output = HeadSums.Zero<THead>();
             if (count > 0)
             {
-                ulong queries = HeadBoxes.Descriptor(tiles.Queries, half * 64);
+                ulong queries = Boxes.Descriptor(tiles.Queries, half * 64);
 
                 // The first turn is that of the first warpgroup.
                 if (half == 1) BarrierArrive(Turn(0), Consumers);
                 BarrierWait(tiles.QueriesFull, 0);
                 BarrierWait(tiles.KeysFull(0), 0);
                 Fence();
-                Accumulator128 scores = HeadBoxes.MultiplyTransposed<THead>(queries, HeadBoxes.Descriptor(tiles.Keys(0), 0));
+                Accumulator128 scores = Boxes.MultiplyTransposed<THead>(queries, Boxes.Descriptor(tiles.Keys(0)));
                 Commit();
                 scores = Wait(scores, 0);
                 Prepare(ref scores, tiles, 0, count, row, lane, isEdge: true);
                 rows.Exp<TRules>(ref scores, Factor);
-                HeadFragments weights = HeadBoxes.Pack(scores);
+                HeadFragments weights = HeadSums.Pack(scores);
                 int edge = count - (Sizes.FullTiles(first) >> 1), i = 1;
                 for (; i < edge; i++) Step(tiles, queries, i, count, row, half, lane, isEdge: true, ref rows, ref weights, ref output);
                 for (; i < count; i++) Step(tiles, queries, i, count, row, half, lane, isEdge: false, ref rows, ref weights, ref output);
@@ -153,9 +154,9 @@ public sealed partial class GpuBackend
                 if (half == 0) Barrier(Turn(0), Consumers);
                 BarrierWait(tiles.ValuesFull(count - 1), Tiles.Phase(count - 1));
                 Fence();
-                HeadBoxes.Multiply<THead>(ref output, weights, HeadBoxes.Descriptor(tiles.Values(count - 1), 0));
+                Boxes.Multiply<THead>(ref output, weights, Boxes.Descriptor(tiles.Values(count - 1)));
                 Commit();
-                HeadBoxes.Wait<THead>(ref output);
+                HeadSums.Wait<THead>(ref output);
             }
 
             rows.AddLanes();
@@ -172,9 +173,9 @@ public sealed partial class GpuBackend
             BarrierWait(tiles.ValuesFull(i - 1), Tiles.Phase(i - 1));
             Barrier(Turn(half), Consumers);
             Fence();
-            Accumulator128 scores = HeadBoxes.MultiplyTransposed<THead>(queries, HeadBoxes.Descriptor(tiles.Keys(i), 0));
+            Accumulator128 scores = Boxes.MultiplyTransposed<THead>(queries, Boxes.Descriptor(tiles.Keys(i)));
             Commit();
-            HeadBoxes.Multiply<THead>(ref output, weights, HeadBoxes.Descriptor(tiles.Values(i - 1), 0));
+            Boxes.Multiply<THead>(ref output, weights, Boxes.Descriptor(tiles.Values(i - 1)));
             Commit();
             BarrierArrive(Turn(half ^ 1), Consumers);
 
@@ -184,10 +185,10 @@ public sealed partial class GpuBackend
 
             // Over long ago: a branch, behind which the assembler must not move the exponentials, which are to run beside the products.
             BarrierWait(tiles.QueriesFull, 0);
-            HeadBoxes.Wait<THead>(ref output);
+            HeadSums.Wait<THead>(ref output);
             if (lane == 0) BarrierArrive(tiles.ValuesEmpty(i - 1));
             SoftmaxRows.Scale<THead>(ref output, shrink);
-            weights = HeadBoxes.Pack(scores);
+            weights = HeadSums.Pack(scores);
         }
 
         /// <summary>Adds the mask, hides what is not visible, and hands the room of the keys back.</summary>
@@ -203,7 +204,7 @@ public sealed partial class GpuBackend
 
             if (lane == 0) BarrierArrive(tiles.KeysEmpty(i));
             if (!isEdge) return;
-            int column = ((count - 1 - i) * HeadBoxes.Rows) + (int)((lane & 3) * 2), last = Sizes.LastVisibleKey(row), lastBelow = Sizes.LastVisibleKey(row + 8);
+            int column = ((count - 1 - i) * Box128.Rows) + (int)((lane & 3) * 2), last = Sizes.LastVisibleKey(row), lastBelow = Sizes.LastVisibleKey(row + 8);
             HideBehindLastKey hideLow = new(column, last, lastBelow), hideHigh = new(column + 64, last, lastBelow);
             Accumulator64.ForEach(ref scores.Low, ref hideLow);
             Accumulator64.ForEach(ref scores.High, ref hideHigh);
@@ -229,7 +230,7 @@ public sealed partial class GpuBackend
 
             private static uint Ring => 1u << RingBits;
 
-            private static uint TileBytes => HeadBoxes.Bytes<THead>();
+            private static uint TileBytes => Boxes.Bytes<THead>();
 
             private static uint MasksOffset => (1 + (2 * Ring)) * TileBytes;
 

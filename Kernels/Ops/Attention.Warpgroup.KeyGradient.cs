@@ -4,6 +4,7 @@ using MiniVlp.Kernels.Gpu;
 using MiniVlp.Kernels.Gpu.Cuda;
 using static MiniVlp.Kernels.Gpu.Cuda.InstructionsAmpere;
 using static MiniVlp.Kernels.Gpu.Cuda.InstructionsHopper;
+using Boxes = MiniVlp.Kernels.Gpu.Cuda.HeadBoxes<MiniVlp.Kernels.Gpu.Cuda.Box64>;
 
 namespace MiniVlp.Kernels;
 
@@ -35,7 +36,7 @@ public sealed partial class GpuBackend
         /// <summary>Keys of a group.</summary>
         public const int Keys = GradientTiles<THead>.OwnRows;
 
-        private const uint DotOffset = HeadSquares.Rows * 4;
+        private const uint DotOffset = Box64.Rows * 4;
 
         public static int GroupSize => 128 + GradientTiles<THead>.Consumers;
 
@@ -80,7 +81,7 @@ public sealed partial class GpuBackend
         private static bool KeepsKeys => THead.Size <= 64;
 
         /// <summary>Tiles of queries of a head.</summary>
-        private int QueryTiles => (Sizes.QueryLength + HeadSquares.Rows - 1) >> 6;
+        private int QueryTiles => (Sizes.QueryLength + Box64.Rows - 1) >> 6;
 
         /// <summary>The first tile of which some query sees some key from <paramref name="firstKey"/> on: query i sees key j from j ≤ i + lastKey on.</summary>
         private int FirstTile(int firstKey)
@@ -93,7 +94,7 @@ public sealed partial class GpuBackend
         private int FirstFullTile(int endKey)
         {
             int lastKey = (endKey < Sizes.KeyLength ? endKey : Sizes.KeyLength) - 1;
-            int tile = ((lastKey > Sizes.LastKey ? lastKey - Sizes.LastKey : 0) + HeadSquares.Rows - 1) >> 6;
+            int tile = ((lastKey > Sizes.LastKey ? lastKey - Sizes.LastKey : 0) + Box64.Rows - 1) >> 6;
             return tile < QueryTiles ? tile : QueryTiles;
         }
 
@@ -101,7 +102,7 @@ public sealed partial class GpuBackend
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private void Produce(in GradientTiles<THead> tiles, int firstKey, int firstTile, int steps, uint lane)
         {
-            int keyValueHead = Grid.IdxY, batch = Grid.IdxZ, head = 0, first = firstTile * HeadSquares.Rows;
+            int keyValueHead = Grid.IdxY, batch = Grid.IdxZ, head = 0, first = firstTile * Box64.Rows;
             ulong queries = GlobalAddress(QueryMap), gradients = GlobalAddress(OutputGradientMap);
             if (lane == 0) tiles.LoadOwn(GlobalAddress(KeyMap), GlobalAddress(ValueMap), keyValueHead, firstKey, batch);
             for (int step = 0; step < steps; step++)
@@ -135,7 +136,7 @@ public sealed partial class GpuBackend
                 if (head == Sizes.HeadsPerKeyValueHead)
                 {
                     head = 0;
-                    first += HeadSquares.Rows;
+                    first += Box64.Rows;
                 }
             }
         }
@@ -146,20 +147,20 @@ public sealed partial class GpuBackend
         {
             // From one lane, so that the assembler knows it for the same in all: descriptors then stay in uniform registers.
             uint half = ShuffleFrom(thread >> 7, 0), lane = thread & 31;
-            int first = firstKey + (int)(half * HeadSquares.Rows), key = firstKey + (int)(((thread >> 5) * 16) + (lane >> 2)), heads = Sizes.HeadsPerKeyValueHead;
+            int first = firstKey + (int)(half * Box64.Rows), key = firstKey + (int)(((thread >> 5) * 16) + (lane >> 2)), heads = Sizes.HeadsPerKeyValueHead;
 
             // What only the other warpgroup's keys are seen by.
-            int tile = FirstTile(first), begin = (tile - firstTile) * heads, full = (FirstFullTile(first + HeadSquares.Rows) - firstTile) * heads, step = 0, head = 0;
+            int tile = FirstTile(first), begin = (tile - firstTile) * heads, full = (FirstFullTile(first + Box64.Rows) - firstTile) * heads, step = 0, head = 0;
             for (; step < begin; step++) tiles.Skip(step, lane);
             if (steps > 0) BarrierWait(tiles.OwnFull, 0);
 
             Operands own = new(tiles, half, (thread >> 5) & 3, lane);
 
             // Behind the branches: the assembler wants them to come from one place.
-            Accumulator128 keyGradient = HeadBoxes.Zero<THead>(), valueGradient = HeadBoxes.Zero<THead>();
+            Accumulator128 keyGradient = HeadSums.Zero<THead>(), valueGradient = HeadSums.Zero<THead>();
             for (; step < full; step++)
             {
-                Step(tiles, own, step, step > begin, lane, key, (tile * HeadSquares.Rows) + (int)((lane & 3) * 2), isEdge: true, ref keyGradient, ref valueGradient);
+                Step(tiles, own, step, step > begin, lane, key, (tile * Box64.Rows) + (int)((lane & 3) * 2), isEdge: true, ref keyGradient, ref valueGradient);
                 head++;
                 if (head == heads)
                 {
@@ -169,11 +170,11 @@ public sealed partial class GpuBackend
             }
 
             // Between the loops the sums go to other registers.
-            HeadBoxes.Wait<THead>(ref keyGradient);
-            HeadBoxes.Wait<THead>(ref valueGradient);
+            HeadSums.Wait<THead>(ref keyGradient);
+            HeadSums.Wait<THead>(ref valueGradient);
             for (; step < steps; step++) Step(tiles, own, step, step > begin, lane, key, 0, isEdge: false, ref keyGradient, ref valueGradient);
-            HeadBoxes.Wait<THead>(ref keyGradient);
-            HeadBoxes.Wait<THead>(ref valueGradient);
+            HeadSums.Wait<THead>(ref keyGradient);
+            HeadSums.Wait<THead>(ref valueGradient);
             KeyGradientRows.Store<THead, TRules>(DKey, DValue, KeyCopy, ValueCopy, KeyMask, Sizes, ref keyGradient, ref valueGradient, key, lane);
         }
 
@@ -182,21 +183,21 @@ public sealed partial class GpuBackend
             in GradientTiles<THead> tiles, in Operands own, int step, bool hasStepBefore, uint lane, int key, int query, bool isEdge,
             ref Accumulator128 keyGradient, ref Accumulator128 valueGradient)
         {
-            ulong queries = HeadSquares.Descriptor(tiles.Scores(step)), gradients = HeadSquares.Descriptor(tiles.Weights(step));
+            ulong queries = Boxes.Descriptor(tiles.Scores(step)), gradients = Boxes.Descriptor(tiles.Weights(step));
             uint numbers = tiles.Numbers(step) + ((lane & 3) * 8);
             BarrierWait(tiles.Full(step), GradientTiles<THead>.Phase(step));
             Fence();
-            Accumulator64 p = KeepsKeys ? HeadSquares.MultiplyTransposed<THead>(own.Key, queries) : HeadSquares.MultiplyTransposed<THead>(own.KeyTile, queries);
+            Accumulator64 p = KeepsKeys ? Boxes.MultiplyTransposed<THead>(own.Key, queries) : Boxes.MultiplyTransposed<THead>(own.KeyTile, queries).Low;
             Commit();
-            Accumulator64 dp = KeepsKeys ? HeadSquares.MultiplyTransposed<THead>(own.Value, gradients) : HeadSquares.MultiplyTransposed<THead>(own.ValueTile, gradients);
+            Accumulator64 dp = KeepsKeys ? Boxes.MultiplyTransposed<THead>(own.Value, gradients) : Boxes.MultiplyTransposed<THead>(own.ValueTile, gradients).Low;
             Commit();
 
             // p, transposed, and dvalue += pᵀ · doutput. With the scores, the products of the step before are there.
             p = Wait(p, 1);
             if (THead.Size <= 64)
             {
-                HeadBoxes.Wait<THead>(ref valueGradient, 1);
-                HeadBoxes.Wait<THead>(ref keyGradient, 1);
+                HeadSums.Wait<THead>(ref valueGradient, 1);
+                HeadSums.Wait<THead>(ref keyGradient, 1);
             }
 
             if (hasStepBefore && lane == 0) BarrierArrive(tiles.Empty(step - 1));
@@ -204,23 +205,23 @@ public sealed partial class GpuBackend
             Accumulator64.ForEach(ref p, ref exp);
             HideEarlyQueries hide = new(key - Sizes.LastKey, query);
             if (isEdge) Accumulator64.ForEach(ref p, ref hide);
-            SquareFragments weights = HeadSquares.Pack(p);
+            HeadFragments weights = HeadSums.Pack(p);
             Fence();
-            HeadSquares.Multiply<THead>(ref valueGradient, weights, gradients);
-            HeadBoxes.Commit<THead>(ref valueGradient);
+            Boxes.Multiply<THead>(ref valueGradient, weights, gradients);
+            HeadSums.Commit<THead>(ref valueGradient);
 
             // ds = p (dp - doutput · output), transposed, and dkey += dsᵀ · query
             dp = Wait(dp, 1);
             Accumulator64.ForEach(ref p, dp, new TransposedDifferentiate(numbers + DotOffset));
-            SquareFragments differences = HeadSquares.Pack(p);
+            HeadFragments differences = HeadSums.Pack(p);
             Fence();
-            HeadSquares.Multiply<THead>(ref keyGradient, differences, queries);
-            HeadBoxes.Commit<THead>(ref keyGradient);
+            Boxes.Multiply<THead>(ref keyGradient, differences, queries);
+            HeadSums.Commit<THead>(ref keyGradient);
 
             // Sums of wider heads leave no registers for the next scores beside what these products read.
             if (THead.Size <= 64) return;
-            HeadBoxes.Wait<THead>(ref valueGradient);
-            HeadBoxes.Wait<THead>(ref keyGradient);
+            HeadSums.Wait<THead>(ref valueGradient);
+            HeadSums.Wait<THead>(ref keyGradient);
         }
 
         /// <summary>Keys and values of a warpgroup: in registers, or where they lie.</summary>
@@ -232,13 +233,13 @@ public sealed partial class GpuBackend
             [MethodImpl(MethodImplOptions.AggressiveInlining)]
             public Operands(in GradientTiles<THead> tiles, uint half, uint warp, uint lane)
             {
-                KeyTile = HeadSquares.Descriptor(tiles.OwnScores(half));
-                ValueTile = HeadSquares.Descriptor(tiles.OwnWeights(half));
+                KeyTile = Boxes.Descriptor(tiles.OwnScores(half));
+                ValueTile = Boxes.Descriptor(tiles.OwnWeights(half));
                 Key = default;
                 Value = default;
                 if (!KeepsKeys) return;
-                Key = HeadSquares.LoadLeft<THead>(tiles.OwnScores(half), warp * 16, lane);
-                Value = HeadSquares.LoadLeft<THead>(tiles.OwnWeights(half), warp * 16, lane);
+                Key = Boxes.LoadLeft<THead>(tiles.OwnScores(half), warp * 16, lane);
+                Value = Boxes.LoadLeft<THead>(tiles.OwnWeights(half), warp * 16, lane);
             }
         }
     }

@@ -4,6 +4,7 @@ using MiniVlp.Kernels.Gpu;
 using MiniVlp.Kernels.Gpu.Cuda;
 using static MiniVlp.Kernels.Gpu.Cuda.InstructionsAmpere;
 using static MiniVlp.Kernels.Gpu.Cuda.InstructionsHopper;
+using Boxes = MiniVlp.Kernels.Gpu.Cuda.HeadBoxes<MiniVlp.Kernels.Gpu.Cuda.Box64>;
 
 namespace MiniVlp.Kernels;
 
@@ -81,7 +82,7 @@ public sealed partial class GpuBackend
             if (lane == 0) tiles.LoadOwn(GlobalAddress(QueryMap), GlobalAddress(OutputGradientMap), head, firstQuery, batch);
             for (int step = 0; step < steps; step++)
             {
-                int firstKey = step * HeadSquares.Rows;
+                int firstKey = step * Box64.Rows;
                 BarrierWait(tiles.Empty(step), GradientTiles<THead>.Phase(step) ^ 1);
                 if (TRules.HasKeyMask)
                 {
@@ -101,25 +102,25 @@ public sealed partial class GpuBackend
         {
             // From one lane, so that the assembler knows it for the same in all: descriptors then stay in uniform registers.
             uint half = ShuffleFrom(thread >> 7, 0), lane = thread & 31;
-            int first = firstQuery + (int)(half * HeadSquares.Rows), row = firstQuery + (int)(((thread >> 5) * 16) + (lane >> 2));
+            int first = firstQuery + (int)(half * Box64.Rows), row = firstQuery + (int)(((thread >> 5) * 16) + (lane >> 2));
             float shift = Number(0, row), shiftBelow = Number(0, row + 8), dot = Number(Shifts.Length / 2, row), dotBelow = Number(Shifts.Length / 2, row + 8);
             WeightsOfRows exp = new(Sizes.Scale, shift, shiftBelow);
             DifferentiateRows differentiate = new(dot, dotBelow);
 
-            int visible = first < Sizes.QueryLength ? Sizes.VisibleTiles(first + HeadSquares.Rows) : 0, full = Sizes.FullTiles(first), step = 0;
+            int visible = first < Sizes.QueryLength ? Sizes.VisibleTiles(first + Box64.Rows) : 0, full = Sizes.FullTiles(first), step = 0;
             full = full < visible ? full : visible;
             if (steps > 0) BarrierWait(tiles.OwnFull, 0);
-            HeadFragments queries = HeadSquares.LoadLeft<THead>(tiles.OwnScores(half), ((thread >> 5) & 3) * 16, lane);
-            HeadFragments gradients = HeadSquares.LoadLeft<THead>(tiles.OwnWeights(half), ((thread >> 5) & 3) * 16, lane);
+            HeadFragments queries = Boxes.LoadLeft<THead>(tiles.OwnScores(half), ((thread >> 5) & 3) * 16, lane);
+            HeadFragments gradients = Boxes.LoadLeft<THead>(tiles.OwnWeights(half), ((thread >> 5) & 3) * 16, lane);
 
             // Behind the branches: the assembler wants them to come from one place.
-            Accumulator128 gradient = HeadBoxes.Zero<THead>();
+            Accumulator128 gradient = HeadSums.Zero<THead>();
             for (; step < full; step++) Step(tiles, queries, gradients, step, row, lane, exp, differentiate, isEdge: false, ref gradient);
 
             // Between the loops the sums go to other registers.
-            HeadBoxes.Wait<THead>(ref gradient);
+            HeadSums.Wait<THead>(ref gradient);
             for (; step < visible; step++) Step(tiles, queries, gradients, step, row, lane, exp, differentiate, isEdge: true, ref gradient);
-            HeadBoxes.Wait<THead>(ref gradient);
+            HeadSums.Wait<THead>(ref gradient);
             if (visible > 0 && lane == 0) BarrierArrive(tiles.Empty(visible - 1));
 
             // What only the other warpgroup's queries see.
@@ -145,20 +146,20 @@ public sealed partial class GpuBackend
             in GradientTiles<THead> tiles, in HeadFragments queries, in HeadFragments gradients, int step, int row, uint lane, WeightsOfRows exp, in DifferentiateRows differentiate, bool isEdge,
             ref Accumulator128 gradient)
         {
-            ulong keys = HeadSquares.Descriptor(tiles.Scores(step)), values = HeadSquares.Descriptor(tiles.Weights(step));
+            ulong keys = Boxes.Descriptor(tiles.Scores(step)), values = Boxes.Descriptor(tiles.Weights(step));
             BarrierWait(tiles.Full(step), GradientTiles<THead>.Phase(step));
             Fence();
-            Accumulator64 p = HeadSquares.MultiplyTransposed<THead>(queries, keys);
+            Accumulator64 p = Boxes.MultiplyTransposed<THead>(queries, keys);
             Commit();
-            Accumulator64 dp = HeadSquares.MultiplyTransposed<THead>(gradients, values);
+            Accumulator64 dp = Boxes.MultiplyTransposed<THead>(gradients, values);
             Commit();
 
             // With the scores, the product of the step before is there.
             p = Wait(p, 1);
-            HeadBoxes.Wait<THead>(ref gradient, 1);
+            HeadSums.Wait<THead>(ref gradient, 1);
             if (step > 0 && lane == 0) BarrierArrive(tiles.Empty(step - 1));
             if (TRules.HasKeyMask) KeyMaskTile.AddTo(ref p, tiles.Numbers(step), lane);
-            HideBehindLastKey hide = new((step * HeadSquares.Rows) + (int)((lane & 3) * 2), Sizes.LastVisibleKey(row), Sizes.LastVisibleKey(row + 8));
+            HideBehindLastKey hide = new((step * Box64.Rows) + (int)((lane & 3) * 2), Sizes.LastVisibleKey(row), Sizes.LastVisibleKey(row + 8));
             if (isEdge) Accumulator64.ForEach(ref p, ref hide);
             Accumulator64.ForEach(ref p, ref exp);
 
@@ -168,10 +169,10 @@ public sealed partial class GpuBackend
             // ds = p (dp - doutput · output), and dquery += ds · key
             dp = Wait(dp, 0);
             Accumulator64.ForEach(ref p, dp, differentiate);
-            SquareFragments differences = HeadSquares.Pack(p);
+            HeadFragments differences = HeadSums.Pack(p);
             Fence();
-            HeadSquares.Multiply<THead>(ref gradient, differences, keys);
-            HeadBoxes.Commit<THead>(ref gradient);
+            Boxes.Multiply<THead>(ref gradient, differences, keys);
+            HeadSums.Commit<THead>(ref gradient);
         }
 
         /// <summary>Scores become p where queries are rows.</summary>

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using MiniVlp.Kernels.Gpu.Cuda;
 using static MiniVlp.Kernels.Gpu.Cuda.InstructionsHopper;
+using Boxes = MiniVlp.Kernels.Gpu.Cuda.HeadBoxes<MiniVlp.Kernels.Gpu.Cuda.Box64>;
 
 namespace MiniVlp.Kernels;
 
@@ -18,13 +19,13 @@ public sealed partial class GpuBackend
         public const int Consumers = 256;
 
         /// <summary>Rows that a group owns.</summary>
-        public const int OwnRows = 2 * HeadSquares.Rows;
+        public const int OwnRows = 2 * Box64.Rows;
 
         private const int RingBits = 2;
 
-        private const uint Ring = 1 << RingBits, NumbersBytes = 2 * HeadSquares.Rows * 4;
+        private const uint Ring = 1 << RingBits, NumbersBytes = 2 * Box64.Rows * 4;
 
-        private static uint TileBytes => HeadSquares.Bytes<THead>();
+        private static uint TileBytes => Boxes.Bytes<THead>();
 
         private static uint NumbersOffset => (4 + (2 * Ring)) * TileBytes;
 
@@ -83,10 +84,10 @@ public sealed partial class GpuBackend
         public void LoadOwn(ulong scores, ulong weights, int head, int row, int batch)
         {
             BarrierArriveExpect(OwnFull, 4 * TileBytes);
-            HeadSquares.Load<THead>(OwnScores(0), scores, head, row, batch, OwnFull);
-            HeadSquares.Load<THead>(OwnScores(1), scores, head, row + HeadSquares.Rows, batch, OwnFull);
-            HeadSquares.Load<THead>(OwnWeights(0), weights, head, row, batch, OwnFull);
-            HeadSquares.Load<THead>(OwnWeights(1), weights, head, row + HeadSquares.Rows, batch, OwnFull);
+            Boxes.Load<THead>(OwnScores(0), scores, head, row, batch, OwnFull);
+            Boxes.Load<THead>(OwnScores(1), scores, head, row + Box64.Rows, batch, OwnFull);
+            Boxes.Load<THead>(OwnWeights(0), weights, head, row, batch, OwnFull);
+            Boxes.Load<THead>(OwnWeights(1), weights, head, row + Box64.Rows, batch, OwnFull);
         }
 
         /// <summary>One thread: asks for the tiles of a step.</summary>
@@ -94,8 +95,8 @@ public sealed partial class GpuBackend
         public void Load(int step, ulong scores, ulong weights, int head, int row, int batch)
         {
             BarrierArriveExpect(Full(step), 2 * TileBytes);
-            HeadSquares.Load<THead>(Scores(step), scores, head, row, batch, Full(step));
-            HeadSquares.Load<THead>(Weights(step), weights, head, row, batch, Full(step));
+            Boxes.Load<THead>(Scores(step), scores, head, row, batch, Full(step));
+            Boxes.Load<THead>(Weights(step), weights, head, row, batch, Full(step));
         }
 
         /// <summary>A warp that consumes: lets a step pass.</summary>

@@ -33,8 +33,8 @@ public sealed partial class GpuBackend
         AttentionCopies copies = operands.Copies;
         Launch(
             new WarpgroupAttentionKernel<THead, TRules>(
-                HeadMap(copies.Query, shape, shape.QueryLength, shape.Heads), HeadMap(copies.Key, shape, shape.KeyLength, shape.KeyValueHeads),
-                HeadMap(copies.Value, shape, shape.KeyLength, shape.KeyValueHeads), operands.KeyMask, Output(output),
+                HeadMap<Box128>(copies.Query, shape, shape.QueryLength, shape.Heads), HeadMap<Box128>(copies.Key, shape, shape.KeyLength, shape.KeyValueHeads),
+                HeadMap<Box128>(copies.Value, shape, shape.KeyLength, shape.KeyValueHeads), operands.KeyMask, Output(output),
                 CopyAhead(output, copies.Sources.Query, copies.Sources.Key, copies.Sources.Value), operands.Statistics, AttentionSizes.From(shape)),
             GroupCount(shape.QueryLength, WarpgroupAttentionKernel<THead, TRules>.Queries), shape.Heads, shape.Batch);
         return true;
@@ -66,10 +66,10 @@ public sealed partial class GpuBackend
         AttentionShape shape = operands.Shape;
         AttentionSizes sizes = AttentionSizes.From(shape);
         AttentionCopies copies = operands.Copies;
-        ArrayView<float> query = HeadMap(copies.Query, shape, shape.QueryLength, shape.Heads, HeadSquares.Rows);
-        ArrayView<float> key = HeadMap(copies.Key, shape, shape.KeyLength, shape.KeyValueHeads, HeadSquares.Rows);
-        ArrayView<float> value = HeadMap(copies.Value, shape, shape.KeyLength, shape.KeyValueHeads, HeadSquares.Rows);
-        ArrayView<float> outputGradient = HeadMap(copies.OutputGradient, shape, shape.QueryLength, shape.Heads, HeadSquares.Rows);
+        ArrayView<float> query = HeadMap<Box64>(copies.Query, shape, shape.QueryLength, shape.Heads);
+        ArrayView<float> key = HeadMap<Box64>(copies.Key, shape, shape.KeyLength, shape.KeyValueHeads);
+        ArrayView<float> value = HeadMap<Box64>(copies.Value, shape, shape.KeyLength, shape.KeyValueHeads);
+        ArrayView<float> outputGradient = HeadMap<Box64>(copies.OutputGradient, shape, shape.QueryLength, shape.Heads);
         if (gradients.Query.IsNeeded)
         {
             Launch(
@@ -96,10 +96,11 @@ public sealed partial class GpuBackend
             : CopyAhead(gradient.Buffer, copies.Sources.Query, copies.Sources.Key, copies.Sources.Value, copies.Sources.OutputGradient);
 
     /// <summary>The tensor map of an operand of an attention, by heads.</summary>
-    private ArrayView<float> HeadMap(DeviceBuffer copy, in AttentionShape shape, int rows, int heads, int boxRows = HeadBoxes.Rows)
+    private ArrayView<float> HeadMap<TBox>(DeviceBuffer copy, in AttentionShape shape, int rows, int heads)
+        where TBox : struct, IBoxSize
     {
         _tensorMaps ??= new TensorMaps(_accelerator, _recorder);
-        return _tensorMaps.Get(_stream, HeadBoxes.Map(Input(copy), shape.Batch, rows, heads, shape.HeadSize, boxRows));
+        return _tensorMaps.Get(_stream, HeadBoxes<TBox>.Map(Input(copy), shape.Batch, rows, heads, shape.HeadSize));
     }
 
     /// <summary>Heads that make whole boxes of 64 columns.</summary>
