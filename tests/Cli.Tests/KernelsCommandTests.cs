@@ -39,6 +39,37 @@ public sealed class KernelsCommandTests : IDisposable
     }
 
     [Fact]
+    public void Cache_IsFilledOnce_AndMendedWhereItIsDamaged()
+    {
+        string folder = _folder["cache"];
+        JsonNode json = Fill("--json").Json;
+        string[] files = Directory.GetFiles(folder);
+        Assert.Equal(json["kernels"]!.GetValue<int>(), files.Length);
+        Assert.Equal("sm_90a", json["arch"]!.GetValue<string>());
+        Assert.Equal("8.8", json["ptx_version"]!.GetValue<string>());
+        string relu = Assert.Single(files, file => Path.GetFileName(file).StartsWith("UnaryKernel_Relu-", StringComparison.Ordinal)), good = File.ReadAllText(relu);
+        Assert.Contains(".version 8.8\n", good, StringComparison.Ordinal);
+        Assert.Contains(".visible .entry UnaryKernel_Relu(", good, StringComparison.Ordinal);
+        File.WriteAllText(relu, good[..^10]);
+        Assert.Contains($"{files.Length} kernels for sm_90a, PTX 8.8", Fill().Output, StringComparison.Ordinal);
+        Assert.Equal(good, File.ReadAllText(relu));
+        Assert.Equal(files.Order(StringComparer.Ordinal), Directory.GetFiles(folder).Order(StringComparer.Ordinal));
+
+        ToolRun Fill(params string[] more) => ToolRun.Of(["kernels", "--cache", folder, "--arch", "sm_90a", "--ptx", "8.8", "--filter", "UnaryKernel_Re", .. more]).Succeeds();
+    }
+
+    [Theory]
+    [InlineData("newest", "sm_80", "7.8")]
+    [InlineData("8", "sm_80", "7.8")]
+    [InlineData("7.5", "sm_80", "7.8")]
+    [InlineData("8.0", "sm_90a", "8.3")]
+    public void PtxVersion_ThatDoesNotFit_IsNamedWithTheLeast(string version, string architecture, string least)
+    {
+        ToolRun.Of("kernels", "--cache", _folder["cache"], "--ptx", version, "--arch", architecture).Fails(ExitCode.Failure, $"--ptx {version}", $"from {least} on", architecture);
+        Assert.False(Directory.Exists(_folder["cache"]));
+    }
+
+    [Fact]
     public void SassReport_IsATable_OrSaysWhatIsMissing()
     {
         string file = _folder["report.md"];
@@ -54,6 +85,7 @@ public sealed class KernelsCommandTests : IDisposable
         ToolRun.Of("kernels", "--filter", "nothing-has-this-name").Fails(ExitCode.Failure, "nothing-has-this-name");
         File.WriteAllText(_folder["file"], string.Empty);
         ToolRun.Of("kernels", "--emit-ptx", _folder["file"], "--filter", "FillKernel").Fails(ExitCode.Failure, "file");
+        ToolRun.Of("kernels", "--cache", _folder["file"], "--filter", "FillKernel").Fails(ExitCode.Failure, "--cache", "cannot be written");
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using MiniVlp.Kernels;
 using MiniVlp.Kernels.Gpu;
 using MiniVlp.Kernels.Gpu.Cuda;
@@ -40,6 +41,46 @@ public sealed class KernelCacheTests : IDisposable
         Assert.Equal(good, File.ReadAllText(path));
         Assert.Equal(compiled, third.Get(Kernel));
         Assert.Equal(0, third.CompiledCount);
+    }
+
+    [Fact]
+    public void Fill_LeavesNothingToCompile()
+    {
+        GpuKernelInfo[] kernels = [Kernel, GpuKernelInfo.Of<GpuBackend.UnaryKernel<Gelu>>(), GpuKernelInfo.Of<GpuBackend.UnaryKernel<Tanh>>()];
+        using KernelCache first = new(PtxTarget.Sm90a, _folder), second = new(PtxTarget.Sm90a, _folder), none = new(PtxTarget.Sm90a, null);
+        ConcurrentBag<string> told = [];
+        first.Fill(kernels, told.Add, TestContext.Current.CancellationToken);
+        Assert.Equal(kernels.Select(kernel => kernel.Name).Order(StringComparer.Ordinal), told.Order(StringComparer.Ordinal));
+        Assert.Equal(kernels.Select(first.PathOf).Order(StringComparer.Ordinal), Directory.GetFiles(_folder).Order(StringComparer.Ordinal));
+        foreach (GpuKernelInfo kernel in kernels) Assert.Equal(none.Get(kernel), second.Get(kernel));
+        Assert.Equal(0, second.CompiledCount);
+    }
+
+    [Fact]
+    public void Fill_WritesOnlyWhatIsMissingOrDamaged()
+    {
+        GpuKernelInfo[] kernels = [Kernel, GpuKernelInfo.Of<GpuBackend.UnaryKernel<Gelu>>(), GpuKernelInfo.Of<GpuBackend.UnaryKernel<Tanh>>()];
+        using KernelCache cache = new(PtxTarget.Sm80, _folder);
+        cache.Fill(kernels, null, TestContext.Current.CancellationToken);
+        string[] paths = [.. kernels.Select(cache.PathOf)], good = [.. paths.Select(File.ReadAllText)];
+        File.WriteAllText(paths[0], good[0][..^10]);
+        File.Delete(paths[1]);
+        DateTime old = new(2020, 1, 1, 0, 0, 0, DateTimeKind.Utc);
+        File.SetLastWriteTimeUtc(paths[0], old);
+        File.SetLastWriteTimeUtc(paths[2], old);
+        cache.Fill(kernels, null, TestContext.Current.CancellationToken);
+        Assert.Equal(good, paths.Select(File.ReadAllText));
+        Assert.NotEqual(old, File.GetLastWriteTimeUtc(paths[0]));
+        Assert.Equal(old, File.GetLastWriteTimeUtc(paths[2]));
+    }
+
+    [Fact]
+    public void Fill_Stops()
+    {
+        using KernelCache cache = new(PtxTarget.Sm80, _folder);
+        using CancellationTokenSource stop = new();
+        Assert.Throws<OperationCanceledException>(() => cache.Fill([.. Enumerable.Repeat(Kernel, 200)], _ => stop.Cancel(), stop.Token));
+        Assert.Equal([cache.PathOf(Kernel)], Directory.GetFiles(_folder));
     }
 
     [Fact]
