@@ -66,14 +66,15 @@ public sealed class Parameter
     public void Assign(ReadOnlySpan<float> values, Device device)
     {
         if (values.Length != Shape.Length) throw new ShapeException($"Parameter '{Name}': {values.Length} values for the shape {Shape}.");
-        if (_value is null || !ReferenceEquals(_value.Device, device))
+        if (_value is not null && ReferenceEquals(_value.Device, device))
         {
-            Release();
-            _value = Tensor.CreatePersistent(Shape, device);
-            _value.NeedsGradient = IsTrainable;
+            _value.CopyFrom(values);
+            return;
         }
 
-        _value.CopyFrom(values);
+        Release();
+        _value = Tensor.CreatePersistent(values, Shape, device);
+        _value.NeedsGradient = IsTrainable;
     }
 
     /// <summary>Gives the memory back.</summary>

@@ -109,6 +109,19 @@ public sealed class Tensor : IDisposable
         return tensor;
     }
 
+    /// <summary>A tensor with the given values that no scope owns.</summary>
+    /// <param name="values">Row-major, as many as the shape has elements.</param>
+    /// <param name="shape">Sizes of the axes.</param>
+    /// <param name="device">Where to put it.</param>
+    /// <exception cref="ShapeException">The number of values is not that of the shape.</exception>
+    public static Tensor CreatePersistent(ReadOnlySpan<float> values, Shape shape, Device device)
+    {
+        if (values.Length != shape.Length) throw new ShapeException($"CreatePersistent: {values.Length} values do not fill the shape {shape} of {shape.Length} elements.");
+        Tensor tensor = new(shape, device, owner: null);
+        device.Backend.Upload(values, tensor._buffer);
+        return tensor;
+    }
+
     /// <summary>Copies the elements to the host.</summary>
     public float[] ToArray()
     {

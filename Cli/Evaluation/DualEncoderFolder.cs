@@ -60,6 +60,7 @@ public sealed class DualEncoderFolder : IDisposable
     /// <exception cref="ToolException">The architecture is not one of two towers.</exception>
     public static DualEncoderFolder Load(string folder, Device device, WeightFormat? weights = null)
     {
+        if (device.Backend is CpuBackend) KernelWarmup.Start(weights);
         PretrainedModel model = Architectures.Load(folder, device);
         if (weights is { } format) model.PackWeights(format);
         return new DualEncoderFolder(model, TextTokenizer.FromPretrained(folder), ImagePreprocessor.FromPretrained(folder), device);

@@ -20,9 +20,7 @@ public abstract class TextTokenizer
         PadId = vocabulary.Require(settings.PadToken, "padding");
         UnknownId = vocabulary.Require(settings.UnknownToken, "unknown");
         MaskId = settings.MaskToken is { } mask && vocabulary.Ids.TryGetValue(mask, out int maskId) ? maskId : null;
-        _special = new SpecialTokens(settings.SpecialTokens()
-            .Where(vocabulary.Ids.ContainsKey)
-            .Select(token => KeyValuePair.Create(token, vocabulary.Ids[token])));
+        _special = new SpecialTokens(settings.SpecialTokens(), vocabulary.Ids);
     }
 
     /// <summary>Number of ids: every id is in [0, VocabularySize).</summary>

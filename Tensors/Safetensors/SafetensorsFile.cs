@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.InteropServices;
 
 namespace MiniVlp.Tensors.Safetensors;
 
@@ -196,6 +197,21 @@ public sealed class SafetensorsFile : IDisposable
                 return;
             }
         }
+    }
+
+    /// <summary>
+    /// The values of an F32 tensor as they lie in the mapped file, without a copy; not to be used after <see cref="Dispose"/>. False for another
+    /// type, for a tensor longer than 2³¹ - 1 bytes, and on a big-endian machine: <see cref="ReadFloat32"/> reads those.
+    /// </summary>
+    /// <param name="name">The tensor.</param>
+    /// <param name="values">Row-major values; they may be unaligned.</param>
+    /// <exception cref="SafetensorsException">The file has no tensor of this name.</exception>
+    public bool TryMapFloat32(string name, out ReadOnlySpan<float> values)
+    {
+        TensorEntry entry = Entry(name);
+        bool isMapped = entry.Dtype == SafetensorsDtype.F32 && entry.ByteLength <= int.MaxValue && BitConverter.IsLittleEndian;
+        values = isMapped ? MemoryMarshal.Cast<byte, float>(ReadBytes(name)) : default;
+        return isMapped;
     }
 
     /// <summary>Reads an integer or BOOL tensor as int32; true is 1.</summary>

@@ -49,6 +49,25 @@ public sealed class LayerTests
         Assert.Equal(before, layer.Weight.Value.ToArray());
     }
 
+    [Theory]
+    [InlineData(5, 3, SafetensorsDtype.F32)]
+    [InlineData(5, 3, SafetensorsDtype.BF16)]
+    [InlineData(4096, 4097, SafetensorsDtype.F32)]
+    [InlineData(4096, 4097, SafetensorsDtype.BF16)]
+    public void WhatIsSavedIsLoaded(int inputs, int outputs, SafetensorsDtype dtype)
+    {
+        // The larger one is loaded by several threads. All values are halves, which bfloat16 can hold.
+        using TemporaryDirectory folder = new();
+        using Linear saved = new(inputs, outputs), loaded = new(inputs, outputs);
+        foreach ((_, Parameter parameter) in saved.NamedParameters())
+            parameter.Assign([.. Enumerable.Range(0, parameter.Shape.Length).Select(i => (i % 253) * 0.5f)], Device.Cpu);
+        StateDict.Save(saved, folder["layer.safetensors"], dtype);
+        using SafetensorsFile file = SafetensorsFile.Open(folder["layer.safetensors"]);
+        StateDict.Load(loaded, file, Device.Cpu);
+        Assert.True(saved.Weight.Value.ToArray().AsSpan().SequenceEqual(loaded.Weight.Value.ToArray()));
+        Assert.Equal(saved.Bias!.Value.ToArray(), loaded.Bias!.Value.ToArray());
+    }
+
     [Fact]
     public void InitialValuesDependOnSeedAndNameAlone()
     {

@@ -42,6 +42,30 @@ public sealed class SafetensorsFileTests
     }
 
     [Fact]
+    public void Float32_can_be_read_where_it_lies_and_nothing_else()
+    {
+        using TemporaryDirectory directory = new();
+        using (SafetensorsWriter writer = SafetensorsWriter.Create(directory["a.safetensors"]))
+        {
+            writer.Declare("float32", SafetensorsDtype.F32, [2]);
+            writer.Declare("bfloat16", SafetensorsDtype.BF16, [1]);
+            writer.Declare("integer", SafetensorsDtype.I32, [1]);
+            writer.Write("float32", [1.5f, -2f]);
+            writer.Write("bfloat16", [3f]);
+            writer.Write("integer", [4]);
+            writer.Complete();
+        }
+
+        using SafetensorsFile file = SafetensorsFile.Open(directory["a.safetensors"]);
+        Assert.True(file.TryMapFloat32("float32", out ReadOnlySpan<float> values));
+        Assert.Equal([1.5f, -2f], values);
+        Assert.False(file.TryMapFloat32("bfloat16", out values));
+        Assert.True(values.IsEmpty);
+        Assert.False(file.TryMapFloat32("integer", out _));
+        Assert.Equal("absent", Assert.Throws<SafetensorsException>(() => file.TryMapFloat32("absent", out _)).TensorName);
+    }
+
+    [Fact]
     public void A_read_only_file_is_open_twice_at_once_and_can_be_replaced_meanwhile()
     {
         using TemporaryDirectory directory = new();
