@@ -8,8 +8,7 @@ internal sealed class AttentionLadder : Ladder
     /// <summary>Elements of a head.</summary>
     public const int HeadSize = 64;
 
-    private const int RowsChecked = 64;
-
+    private readonly GpuBackend _gpu;
     private readonly int _tokens, _heads;
     private readonly float[] _query, _key, _value;
 
@@ -20,6 +19,7 @@ internal sealed class AttentionLadder : Ladder
     public AttentionLadder(GpuBackend gpu, int tokens, int heads)
         : base(gpu)
     {
+        _gpu = gpu;
         _tokens = tokens;
         _heads = heads;
         int length = tokens * heads * HeadSize;
@@ -54,41 +54,13 @@ internal sealed class AttentionLadder : Ladder
 
     private static float Scale => 1f / MathF.Sqrt(HeadSize);
 
-    protected override double ErrorOf(float[] result)
-    {
-        Random random = new(4);
-        double error = 0, largest = 0;
-        double[] weights = new double[_tokens];
-        int width = _heads * HeadSize;
-        for (int sample = 0; sample < RowsChecked; sample++)
-        {
-            int head = random.Next(_heads) * HeadSize, query = random.Next(_tokens);
-            double sum = 0;
-            for (int key = 0; key < _tokens; key++)
-            {
-                // Scores are at most 8 here, so that nothing overflows without taking the largest off.
-                double score = 0;
-                for (int c = head; c < head + HeadSize; c++) score += (double)_query[(query * width) + c] * _key[(key * width) + c];
-                sum += weights[key] = Math.Exp(Scale * score);
-            }
-
-            for (int c = head; c < head + HeadSize; c++)
-            {
-                double expected = 0;
-                for (int key = 0; key < _tokens; key++) expected += weights[key] / sum * _value[(key * width) + c];
-                error = Math.Max(error, Math.Abs(result[(query * width) + c] - expected));
-                largest = Math.Max(largest, Math.Abs(expected));
-            }
-        }
-
-        return error / largest;
-    }
+    protected override double ErrorOf(float[] result) => AttentionCheck.ErrorOf(result, _query, _key, _value, _tokens, _heads, Scale);
 
     private void Stored(DeviceBuffer query, DeviceBuffer key, DeviceBuffer value, DeviceBuffer scores, DeviceBuffer output)
     {
-        Gpu.Launch(new ScoresKernel(GpuBackend.Input(query), GpuBackend.Input(key), GpuBackend.Output(scores), _tokens, _heads, Scale), Groups(scores.Length));
-        Gpu.Launch(new SoftmaxRowsKernel(GpuBackend.Output(scores), _tokens), _heads * _tokens);
-        Gpu.Launch(new WeightedValuesKernel(GpuBackend.Input(scores), GpuBackend.Input(value), GpuBackend.Output(output), _tokens, _heads), Groups(output.Length));
+        _gpu.Launch(new ScoresKernel(GpuBackend.Input(query), GpuBackend.Input(key), GpuBackend.Output(scores), _tokens, _heads, Scale), Groups(scores.Length));
+        _gpu.Launch(new SoftmaxRowsKernel(GpuBackend.Output(scores), _tokens), _heads * _tokens);
+        _gpu.Launch(new WeightedValuesKernel(GpuBackend.Input(scores), GpuBackend.Input(value), GpuBackend.Output(output), _tokens, _heads), Groups(output.Length));
     }
 
     private static int Groups(int elements) => (elements + ScoresKernel.GroupSize - 1) / ScoresKernel.GroupSize;

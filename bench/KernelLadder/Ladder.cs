@@ -4,7 +4,7 @@ using MiniVlp.Kernels;
 namespace MiniVlp.KernelLadder;
 
 /// <summary>Several ways to compute the same, from the plainest to the product's own.</summary>
-internal abstract class Ladder(GpuBackend gpu) : IDisposable
+internal abstract class Ladder(IBackend backend) : IDisposable
 {
     private const int Batches = 5, MostRuns = 1000;
     private const double BatchMilliseconds = 50;
@@ -19,9 +19,6 @@ internal abstract class Ladder(GpuBackend gpu) : IDisposable
 
     /// <summary>The ways, slowest first.</summary>
     public abstract IReadOnlyList<LadderStep> Steps { get; }
-
-    /// <summary>The device.</summary>
-    protected GpuBackend Gpu => gpu;
 
     /// <summary>Where every step puts its result.</summary>
     protected abstract DeviceBuffer Result { get; }
@@ -44,18 +41,18 @@ internal abstract class Ladder(GpuBackend gpu) : IDisposable
     /// <summary>Runs a step once over a result that holds NaN; the largest error of the elements that are looked at.</summary>
     public double Check(LadderStep step)
     {
-        gpu.Fill(Result, float.NaN);
+        backend.Fill(Result, float.NaN);
         step.Run();
         float[] result = new float[Result.Length];
-        gpu.Download(Result, result);
+        backend.Download(Result, result);
         return ErrorOf(result);
     }
 
     /// <summary>Gives the memory back.</summary>
     public void Dispose()
     {
-        foreach (DeviceBuffer buffer in _rented) gpu.Return(buffer);
-        gpu.Trim();
+        foreach (DeviceBuffer buffer in _rented) backend.Return(buffer);
+        (backend as GpuBackend)?.Trim();
     }
 
     /// <summary>The largest difference from double precision over the elements that are looked at, relative to the largest of them.</summary>
@@ -64,26 +61,27 @@ internal abstract class Ladder(GpuBackend gpu) : IDisposable
     /// <summary>Memory until the ladder is disposed.</summary>
     protected DeviceBuffer Rent(int length)
     {
-        _rented.Add(gpu.Rent(length));
+        _rented.Add(backend.Rent(length));
         return _rented[^1];
     }
 
     /// <summary>Does something with products and attention in bfloat16, summed in float32; for steps of CUDA.</summary>
     protected void InBFloat16(Action run)
     {
+        GpuBackend gpu = (GpuBackend)backend;
         gpu.Precision = MatMulPrecision.BFloat16;
         run();
         gpu.Precision = MatMulPrecision.Float32;
     }
 
     /// <summary>Whether the device has tensor cores.</summary>
-    protected bool HasTensorCores => gpu.Name.StartsWith("cuda", StringComparison.Ordinal);
+    protected bool HasTensorCores => backend.Name.StartsWith("cuda", StringComparison.Ordinal);
 
     /// <summary>Values on the device until the ladder is disposed.</summary>
     protected DeviceBuffer Upload(float[] values)
     {
         DeviceBuffer buffer = Rent(values.Length);
-        gpu.Upload(values, buffer);
+        backend.Upload(values, buffer);
         return buffer;
     }
 
@@ -109,10 +107,12 @@ internal abstract class Ladder(GpuBackend gpu) : IDisposable
 
     private double Batch(Action run, int runs)
     {
-        gpu.Synchronize();
+        Synchronize();
         long start = Stopwatch.GetTimestamp();
         for (int i = 0; i < runs; i++) run();
-        gpu.Synchronize();
+        Synchronize();
         return Stopwatch.GetElapsedTime(start).TotalMilliseconds / runs;
     }
+
+    private void Synchronize() => (backend as GpuBackend)?.Synchronize();
 }

@@ -5,8 +5,6 @@ namespace MiniVlp.KernelLadder;
 /// <summary>The product of two square matrices.</summary>
 internal sealed class MatMulLadder : Ladder
 {
-    private const int SamplesChecked = 4096;
-
     private readonly int _size;
     private readonly float[] _left, _right;
 
@@ -41,21 +39,5 @@ internal sealed class MatMulLadder : Ladder
 
     protected override DeviceBuffer Result { get; }
 
-    protected override double ErrorOf(float[] result)
-    {
-        Random random = new(3);
-        double error = 0, largest = 0;
-        for (int sample = 0; sample < SamplesChecked; sample++)
-        {
-            int row = random.Next(_size), column = random.Next(_size);
-            double expected = 0;
-            for (int k = 0; k < _size; k++) expected += (double)_left[(row * _size) + k] * _right[(k * _size) + column];
-
-            // Math.Max keeps NaN.
-            error = Math.Max(error, Math.Abs(result[(row * _size) + column] - expected));
-            largest = Math.Max(largest, Math.Abs(expected));
-        }
-
-        return error / largest;
-    }
+    protected override double ErrorOf(float[] result) => MatMulCheck.ErrorOf(result, _left, _right, _size);
 }

@@ -1,6 +1,6 @@
 // From the plainest kernel to the product's own, step by step: a matrix product and an attention. See docs/kernels-ladder.md.
 //
-//   dotnet run -c Release --project bench/KernelLadder -- --device opencl
+//   dotnet run -c Release --project bench/KernelLadder -- --device cpu
 using System.Text.Json;
 using MiniVlp.KernelLadder;
 using MiniVlp.Kernels;
@@ -17,10 +17,10 @@ catch (ArgumentException exception)
     return 2;
 }
 
-GpuBackend gpu;
+IBackend device;
 try
 {
-    gpu = options.CreateDevice();
+    device = options.CreateDevice();
 }
 catch (PlatformNotSupportedException exception)
 {
@@ -28,15 +28,16 @@ catch (PlatformNotSupportedException exception)
     return 2;
 }
 
-using (gpu)
+using (device)
 {
-    bool isGpu = options.Device == "cuda" || (options.Device == "opencl" && GpuSearch.Find().Devices.Any(device => device is { Kind: "opencl", Index: 0, IsGpu: true }));
+    bool isGpu = options.Device == "cuda" || (options.Device == "opencl" && GpuSearch.Find().Devices.Any(found => found is { Kind: "opencl", Index: 0, IsGpu: true }));
     options = options.WithSizesFor(isGpu);
-    if (!options.Json) Console.WriteLine($"{gpu.Name}: {gpu.DeviceName}");
+    string name = device is GpuBackend gpu ? gpu.DeviceName : "one thread";
+    if (!options.Json) Console.WriteLine($"{device.Name}: {name}");
     List<LadderRow> rows = [];
-    foreach (Func<Ladder> create in (Func<Ladder>[])[() => new MatMulLadder(gpu, options.Size), () => new AttentionLadder(gpu, options.Tokens, options.Heads)])
+    foreach (Ladder made in options.Ladders(device))
     {
-        using Ladder ladder = create();
+        using Ladder ladder = made;
         IReadOnlyList<LadderRow> measured = ladder.Measure();
         rows.AddRange(measured);
         if (options.Json) continue;
@@ -46,6 +47,6 @@ using (gpu)
         foreach (LadderRow row in measured) Console.WriteLine(row.ToString());
     }
 
-    if (options.Json) Console.WriteLine(JsonSerializer.Serialize(new { device = gpu.Name, name = gpu.DeviceName, rows }, new JsonSerializerOptions(JsonSerializerDefaults.Web) { WriteIndented = true }));
+    if (options.Json) Console.WriteLine(JsonSerializer.Serialize(new { device = device.Name, name, rows }, new JsonSerializerOptions(JsonSerializerDefaults.Web) { WriteIndented = true }));
     return rows.TrueForAll(row => row.IsRight) ? 0 : 1;
 }

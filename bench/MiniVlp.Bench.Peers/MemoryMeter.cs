@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Runtime;
 using MiniVlp.Bench.Workloads;
@@ -8,7 +9,8 @@ namespace MiniVlp.Bench.Peers;
 /// <summary>Looks at the memory of this process.</summary>
 internal static class MemoryMeter
 {
-    private const int Runs = 3;
+    private const int LeastRuns = 3, MostRuns = 100;
+    private const double Seconds = 1;
 
     /// <summary>Prepares a workload, runs it a few times, and looks at the high-water mark; null when the library has none.</summary>
     /// <exception cref="PlatformNotSupportedException">Not Linux.</exception>
@@ -31,8 +33,17 @@ internal static class MemoryMeter
             CollectEverything();
             double resident = Resident();
             File.WriteAllText("/proc/self/clear_refs", "5");
-            for (int i = 0; i < Runs; i++) prepared.Run();
-            return new MemoryUse(workload.Name, library, empty, resident, Megabytes("VmHWM:"));
+            prepared.Run();
+            List<double> milliseconds = [];
+            Stopwatch total = Stopwatch.StartNew();
+            while (milliseconds.Count < LeastRuns || (total.Elapsed.TotalSeconds < Seconds && milliseconds.Count < MostRuns))
+            {
+                long start = Stopwatch.GetTimestamp();
+                prepared.Run();
+                milliseconds.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+            }
+
+            return new MemoryUse(workload.Name, library, empty, resident, Megabytes("VmHWM:"), Timing.Of(milliseconds));
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using MiniVlp.Bench.Workloads;
 
 namespace MiniVlp.Bench.Peers;
 
@@ -8,8 +9,9 @@ namespace MiniVlp.Bench.Peers;
 /// <param name="EmptyMegabytes">With the runtime and the library loaded and nothing done.</param>
 /// <param name="PreparedMegabytes">With the operands.</param>
 /// <param name="PeakMegabytes">The most while it ran, operands included; what preparing them took for a moment is not.</param>
-internal sealed record MemoryUse(string Name, string Library, double EmptyMegabytes, double PreparedMegabytes, double PeakMegabytes)
+/// <param name="Time">Of the runs behind the first.</param>
+internal sealed record MemoryUse(string Name, string Library, double EmptyMegabytes, double PreparedMegabytes, double PeakMegabytes, Timing Time)
 {
     public override string ToString()
-        => string.Create(CultureInfo.InvariantCulture, $"{Name}, {Library}: {PeakMegabytes:F0} MB at the peak, {PreparedMegabytes:F0} prepared, {EmptyMegabytes:F0} empty");
+        => string.Create(CultureInfo.InvariantCulture, $"{Name}, {Library}: {PeakMegabytes:F0} MB at the peak, {PreparedMegabytes:F0} prepared, {EmptyMegabytes:F0} empty; {Time.MedianMilliseconds:F3} ms");
 }

@@ -15,9 +15,7 @@ internal static class Onnx
         long[] s = workload.Sizes;
         return name switch
         {
-            "vit_b32_fwd_b1" => Vit(graph, TorchVitSizes.Base32, 1, threads),
-            "vit_b32_fwd_b8" => Vit(graph, TorchVitSizes.Base32, 8, threads),
-            "vit_l14_fwd_b1" => Vit(graph, TorchVitSizes.Large14, 1, threads),
+            "vit_b16_train_step_b8" => null,
             "bert_base_fwd_b8_s128" => Bert(graph, 8, 128, threads),
             "clip_text_b8" => ClipText(graph, 8, threads),
             _ => workload.Kind switch
@@ -30,6 +28,7 @@ internal static class Onnx
                 "gelu" => OneOperand(graph, s, threads, x => graph.Node("Gelu", [x])),
                 "softmax" => OneOperand(graph, s, threads, x => graph.Node("Softmax", [x], ("axis", -1L))),
                 "crossentropy" => CrossEntropy(graph, s, threads),
+                "vit" => Vit(graph, workload.VitSizes, workload.Batch, threads),
                 _ => null,
             },
         };

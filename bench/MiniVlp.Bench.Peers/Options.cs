@@ -5,33 +5,40 @@ namespace MiniVlp.Bench.Peers;
 /// <summary>The command line.</summary>
 /// <param name="Threads">For each library.</param>
 /// <param name="Seconds">For one workload.</param>
-/// <param name="Filter">Parts of names, see <see cref="Workloads.CpuSuite.Select"/>; null for all.</param>
+/// <param name="Filter">Parts of names, see <see cref="Workloads.CpuSuite.Select(string)"/>; null for all.</param>
 /// <param name="Clock">wall, or cpu: processor time of this process, which other programs on the machine disturb less; for one thread only.</param>
 /// <param name="Json">Whether to print JSON instead of a table.</param>
 /// <param name="OursOnly">Whether to leave the peers out.</param>
 /// <param name="List">Whether to print the names alone.</param>
+/// <param name="Growth">Whether to take the workloads that show how cost grows instead of the suite.</param>
 /// <param name="Rows">A file of JSON lines that gets each result at once; workloads that it holds already are left out.</param>
 /// <param name="Memory">ours, torch or onnx: measure the peak memory of one workload in this library instead of times; null for times.</param>
 /// <param name="Report">A folder of such files to make one table of; null for none.</param>
 /// <param name="Out">Where the table goes, without .md and .json.</param>
-internal sealed record Options(int Threads, double Seconds, string? Filter, string Clock, bool Json, bool OursOnly, bool List, string? Rows, string? Memory, string? Report, string? Out)
+internal sealed record Options(int Threads, double Seconds, string? Filter, string Clock, bool Json, bool OursOnly, bool List, bool Growth, string? Rows, string? Memory, string? Report, string? Out)
 {
     public const string Usage = """
         MiniVlp.Bench.Peers [--threads N] [--seconds S] [--filter PARTS] [--clock wall|cpu] [--json | --rows FILE] [--ours]
-        MiniVlp.Bench.Peers --memory ours|torch|onnx --filter NAME [--threads N] [--rows FILE]
-        MiniVlp.Bench.Peers --list [--filter PARTS]
+        MiniVlp.Bench.Peers --memory ours|torch|onnx --filter ^NAME$ [--growth] [--threads N] [--rows FILE]
+        MiniVlp.Bench.Peers --list [--growth] [--filter PARTS]
         MiniVlp.Bench.Peers --report FOLDER --out PATH
         """;
 
     /// <exception cref="ArgumentException">An option is unknown, lacks its value, or has one that does not do.</exception>
     public static Options Parse(string[] args)
     {
-        Options options = new(Environment.ProcessorCount, 5, null, "wall", false, false, false, null, null, null, null);
+        Options options = new(Environment.ProcessorCount, 5, null, "wall", false, false, false, false, null, null, null, null);
         for (int i = 0; i < args.Length; i++)
         {
-            if (args[i] is "--json" or "--ours" or "--list")
+            if (args[i] is "--json" or "--ours" or "--list" or "--growth")
             {
-                options = args[i] switch { "--json" => options with { Json = true }, "--ours" => options with { OursOnly = true }, _ => options with { List = true } };
+                options = args[i] switch
+                {
+                    "--json" => options with { Json = true },
+                    "--ours" => options with { OursOnly = true },
+                    "--list" => options with { List = true },
+                    _ => options with { Growth = true },
+                };
                 continue;
             }
 

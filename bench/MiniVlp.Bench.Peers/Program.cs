@@ -24,7 +24,7 @@ if (options.Report is { } folder)
     return 0;
 }
 
-IReadOnlyList<Workload> workloads = CpuSuite.Select(options.Filter);
+IReadOnlyList<Workload> workloads = CpuSuite.Select(options.Growth ? CpuSuite.Growth : CpuSuite.All, options.Filter);
 if (options.List)
 {
     foreach (Workload workload in workloads) Console.WriteLine(workload.Name);

@@ -17,9 +17,6 @@ internal static class Torch
         long[] s = workload.Sizes;
         return name switch
         {
-            "vit_b32_fwd_b1" => TorchVit.Forward(TorchVitSizes.Base32, 1),
-            "vit_b32_fwd_b8" => TorchVit.Forward(TorchVitSizes.Base32, 8),
-            "vit_l14_fwd_b1" => TorchVit.Forward(TorchVitSizes.Large14, 1),
             "vit_b16_train_step_b8" => TorchVit.TrainStep(TorchVitSizes.Base16, 8),
             "adamw_vit_b32" => TorchVit.OptimizerStep(TorchVitSizes.Base32),
             "bert_base_fwd_b8_s128" => Bert(8, 128),
@@ -35,6 +32,7 @@ internal static class Torch
                 "gelu" => OneOperand(s, x => nn.functional.gelu(x), workload.IsBackward),
                 "softmax" => OneOperand(s, x => nn.functional.softmax(x, 1), workload.IsBackward),
                 "crossentropy" => CrossEntropy(s, workload.IsBackward),
+                "vit" => TorchVit.Forward(workload.VitSizes, workload.Batch),
                 _ => null,
             },
         };

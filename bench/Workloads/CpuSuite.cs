@@ -38,12 +38,28 @@ public static class CpuSuite
         CpuModels.VitTrainingStep("vit_b16_train_step_b8", VisionTransformerConfig.Base16, 8),
     ];
 
+    /// <summary>
+    /// How time and memory grow: with the tokens of an attention, with the batch of a ViT-B/32, with the width of a vision transformer of two
+    /// layers.
+    /// </summary>
+    public static IReadOnlyList<Workload> Growth { get; } =
+    [
+        .. ((int[])[256, 512, 1024, 2048, 4096, 8192]).Select(tokens => CpuOperations.Attention(1, 12, tokens, 64)),
+        .. ((int[])[256, 512, 1024, 2048, 4096, 8192]).Select(tokens => CpuOperations.AttentionBackward(1, 12, tokens, 64)),
+        .. ((int[])[1, 2, 4, 8, 16]).Select(batch => CpuModels.VitForward($"vit_b32_fwd_b{batch}", VisionTransformerConfig.Base32, batch)),
+        .. ((int[])[192, 384, 768, 1536]).Select(width => CpuModels.VitForward(
+            $"vit_w{width}_fwd_b8", VisionTransformerConfig.Base32 with { Layers = 2, Width = width, Heads = width / 64, HiddenWidth = 4 * width }, 8)),
+    ];
+
     /// <summary>Those whose name holds one of the parts between commas; all of them for an empty filter.</summary>
     /// <param name="filter">For instance <c>gemm_1x,sdpa</c>; a part may start with <c>^</c> for the start of the name and end with <c>$</c> for its end.</param>
-    public static IReadOnlyList<Workload> Select(string? filter)
+    public static IReadOnlyList<Workload> Select(string? filter) => Select(All, filter);
+
+    /// <summary>The same of a list.</summary>
+    public static IReadOnlyList<Workload> Select(IReadOnlyList<Workload> workloads, string? filter)
     {
         string[] parts = (filter ?? string.Empty).Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
-        return parts.Length == 0 ? All : [.. All.Where(workload => Array.Exists(parts, part => Matches(workload.Name, part)))];
+        return parts.Length == 0 ? workloads : [.. workloads.Where(workload => Array.Exists(parts, part => Matches(workload.Name, part)))];
     }
 
     private static bool Matches(string name, string part)

@@ -29,8 +29,8 @@ public sealed class CpuReportTests : IDisposable
         tier.Add(new PeakLine(new MachinePeak(128, one, two with { GigaflopsPerSecond = 50 })));
         tier.Add(new ComparisonRow("gemm_512x512x512", 1e9, 1e6, 9, new Timing(25, 20, 9), null, null));
         RowsFile memory = new(_folder["memory.jsonl"]);
-        memory.Add(new MemoryUse("gemm_512x512x512", "ours", 30, 35, 40));
-        memory.Add(new MemoryUse("gemm_512x512x512", "torch", 150, 155, 161));
+        memory.Add(new MemoryUse("gemm_512x512x512", "ours", 30, 35, 40, new Timing(1, 1, 3)));
+        memory.Add(new MemoryUse("gemm_512x512x512", "torch", 150, 155, 161, new Timing(1, 1, 3)));
     }
 
     public void Dispose() => _folder.Dispose();

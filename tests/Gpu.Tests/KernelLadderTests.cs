@@ -1,4 +1,5 @@
 using MiniVlp.KernelLadder;
+using MiniVlp.KernelLadder.Cpu;
 using MiniVlp.Kernels;
 using Xunit;
 
@@ -16,6 +17,20 @@ public sealed class KernelLadderTests
     [Theory]
     [MemberData(nameof(Names))]
     public void Every_attention_equals_double_precision(string deviceName) => Check(deviceName, gpu => new AttentionLadder(gpu, 32, 1));
+
+    /// <summary>The same on one core, with every vector width that this machine has.</summary>
+    [Theory]
+    [InlineData(SimdTier.Vector128)]
+    [InlineData(SimdTier.Vector256)]
+    [InlineData(SimdTier.Vector512)]
+    public void Every_step_on_one_core_equals_double_precision(SimdTier tier)
+    {
+        Assert.SkipWhen(tier > CpuBackend.WidestTier, $"This machine has no {tier} instructions.");
+        using CpuBackend cpu = new(threads: 1, tier, checkGuards: true);
+        using Ladder product = new CpuMatMulLadder(cpu, 320), attention = new CpuAttentionLadder(cpu, 48, 2);
+        Assert.All(product.Steps, step => Assert.InRange(product.Check(step), 0, step.Tolerance));
+        Assert.All(attention.Steps, step => Assert.InRange(attention.Check(step), 0, step.Tolerance));
+    }
 
     [Theory]
     [InlineData("--size", "100")]
