@@ -11,7 +11,7 @@ internal static class GrowthPlots
     private const int Width = 520, Height = 360;
     private const double BytesPerScore = 12 * sizeof(float);
 
-    /// <summary>Writes growth-tokens, growth-batch and growth-width, each -time.svg and -memory.svg.</summary>
+    /// <summary>Writes growth-tokens, growth-batch and growth-width, each -time.png and -memory.png.</summary>
     /// <param name="rowsFile">JSON lines with name, library, times and megabytes; the best times are drawn, as neighbours on the machine disturb few runs most.</param>
     /// <param name="folder">Where the drawings go.</param>
     /// <param name="caption">Machine and date, in the title.</param>
@@ -28,26 +28,25 @@ internal static class GrowthPlots
             double[] sizes = [];
             foreach ((string prefix, bool isBackward, string label) in series)
             {
-                foreach ((string library, string title, string colour) in ((string, string, string)[])[("ours", "MiniVlp", "#2856a3"), ("torch", "libtorch", "#b0643c")])
+                foreach ((string library, string title, string colour) in ((string, string, string)[])[("ours", "MiniVlp", isBackward ? "#8aa6dd" : "#2856a3"), ("torch", "libtorch", isBackward ? "#e0a98c" : "#b0643c")])
                 {
                     Point[] line = [.. points.Where(p => p.Name.StartsWith(prefix, StringComparison.Ordinal) && p.IsBackward == isBackward && p.Library == library).OrderBy(p => p.Size)];
                     if (line.Length == 0) continue;
                     sizes = [.. line.Select(p => p.Size)];
-                    LinePattern pattern = isBackward ? LinePattern.Dashed : LinePattern.Solid;
-                    Add(time, line.Select(p => p.Milliseconds), $"{title} {label}".Trim(), colour, pattern);
-                    Add(memory, line.Select(p => p.Megabytes), $"{title} {label}".Trim(), colour, pattern);
+                    Add(time, line.Select(p => p.Milliseconds), $"{title} {label}".Trim(), colour);
+                    Add(memory, line.Select(p => p.Megabytes), $"{title} {label}".Trim(), colour);
                 }
             }
 
             if (sizes.Length == 0) return;
-            if (withStoredScores) Add(memory, sizes.Select(tokens => BytesPerScore * tokens * tokens / 1e6), "scores, if stored", "#8a8a8a", LinePattern.Dotted);
-            Save(time, $"growth-{name}-time.svg", "milliseconds");
-            Save(memory, $"growth-{name}-memory.svg", "megabytes above the idle process");
+            if (withStoredScores) Add(memory, sizes.Select(tokens => BytesPerScore * tokens * tokens / 1e6), "scores, if stored", "#8a8a8a");
+            Save(time, $"growth-{name}-time.png", "milliseconds");
+            Save(memory, $"growth-{name}-memory.png", "megabytes above the idle process");
 
-            void Add(Plot plot, IEnumerable<double> values, string label, string colour, LinePattern pattern)
+            void Add(Plot plot, IEnumerable<double> values, string label, string colour)
             {
                 ScottPlot.Plottables.Scatter scatter = plot.Add.Scatter(sizes.Select(Math.Log2).ToArray(), values.Select(Math.Log10).ToArray(), Color.FromHex(colour));
-                (scatter.LegendText, scatter.LinePattern, scatter.LineWidth, scatter.MarkerSize) = (label, pattern, 2, 6);
+                (scatter.LegendText, scatter.LineWidth, scatter.MarkerSize) = (label, 2, 6);
             }
 
             void Save(Plot plot, string file, string unit)
@@ -58,7 +57,7 @@ internal static class GrowthPlots
                 plot.YLabel(unit);
                 plot.Title(caption, 12);
                 plot.ShowLegend(Alignment.UpperLeft);
-                File.WriteAllText(Path.Combine(folder, file), plot.GetSvgXml(Width, Height));
+                plot.SavePng(Path.Combine(folder, file), Width, Height);
             }
         }
     }
