@@ -10,7 +10,7 @@ namespace MiniVlp.Bench.Peers;
 /// <param name="Sizes">As in 1576x768; empty without any.</param>
 internal sealed record WorkloadName(string Full, string Kind, long Batch, long Width, long[] Sizes)
 {
-    private static readonly string[] s_formats = ["_packed", "_bf16", "_int8"];
+    private static readonly string[] Formats = ["_packed", "_bf16", "_int8"];
 
     /// <summary>Of a vision transformer.</summary>
     public TorchVitSizes VitSizes => Width > 0 ? new TorchVitSizes(2, Width / 64, Width, 4 * Width, 32) : Full.Contains("_l14_", StringComparison.Ordinal) ? TorchVitSizes.Large14 : TorchVitSizes.Base32;
@@ -20,7 +20,7 @@ internal sealed record WorkloadName(string Full, string Kind, long Batch, long W
     public bool IsCausal => Full.Contains("_causal", StringComparison.Ordinal);
 
     /// <summary>How our weights are kept does not change what the others do: they have float32, and ONNX Runtime packs constants by itself.</summary>
-    public static string OfPeer(string name) => s_formats.FirstOrDefault(suffix => name.EndsWith(suffix, StringComparison.Ordinal)) is { } format ? name[..^format.Length] : name;
+    public static string OfPeer(string name) => Formats.FirstOrDefault(suffix => name.EndsWith(suffix, StringComparison.Ordinal)) is { } format ? name[..^format.Length] : name;
 
     public static WorkloadName Parse(string name)
     {

@@ -1,5 +1,5 @@
-using MiniVlp.Kernels;
 using MiniVlp.Autograd;
+using MiniVlp.Kernels;
 using MiniVlp.Models;
 using MiniVlp.Nn;
 using MiniVlp.Nn.Optimizers;

@@ -6,7 +6,7 @@ namespace MiniVlp.Engine.Tests;
 /// <summary>Products with packed weights against double precision, whose weights are rounded by formulas of their own.</summary>
 public sealed class PackedWeightTests
 {
-    private static readonly int[] s_rows = [1, 2, 3, 6, 7, 12, 13, 50, 110, 230];
+    private static readonly int[] Rows = [1, 2, 3, 6, 7, 12, 13, 50, 110, 230];
 
     public static IEnumerable<TheoryDataRow<SimdTier, WeightFormat>> Cases()
     {
@@ -26,7 +26,7 @@ public sealed class PackedWeightTests
             float[] weight = Draw(outputs * inputs, 1), bias = Draw(outputs, 2);
             weight.AsSpan(0, inputs).Clear();                                       // a row whose int8 scale is zero
             double[] rounded = Rounded(weight, outputs, inputs, format);
-            foreach (int rows in s_rows)
+            foreach (int rows in Rows)
             {
                 float[] a = Draw(rows * inputs, rows), residual = Draw(rows * outputs, 3);
                 float[] plain = Multiply(new CpuBackend(2, tier, checkGuards: true), format, rows, outputs, inputs, a, weight, null, null, activates: false);

@@ -31,6 +31,7 @@ public sealed unsafe partial class CpuBackend
         MatMulArgs Args, Pointer A, Pointer B, Epilogue<TActivation> Epilogue, bool Accumulate) : ICpuKernel
         where TActivation : struct, IUnaryOp
     {
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Execute<V>(int chunk)
             where V : unmanaged, ISimd<V>
         {
@@ -72,6 +73,7 @@ public sealed unsafe partial class CpuBackend
         }
 
         /// <summary>Asks for the next columns, as much of them as this group of rows has a share in all rows, while this group is computed.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private void Prefetch(float* b, int depth, int row, int rows)
         {
             if (!Sse.IsSupported) return;
@@ -81,6 +83,7 @@ public sealed unsafe partial class CpuBackend
         }
 
         /// <summary>One to three rows by eight columns; behind the last row or column, that one is computed again and dropped.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private void Tile<V>(int rows, float* a, float* b, int columns, int depth, float* sums, bool isFirst)
             where V : unmanaged, ISimd<V>
         {
