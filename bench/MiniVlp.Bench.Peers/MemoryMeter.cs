@@ -10,7 +10,7 @@ namespace MiniVlp.Bench.Peers;
 internal static class MemoryMeter
 {
     private const int LeastRuns = 3, MostRuns = 100;
-    private const double Seconds = 1;
+    private const double Seconds = 1, MostSeconds = 15;
 
     /// <summary>Prepares a workload, runs it a few times, and looks at the high-water mark; null when the library has none.</summary>
     /// <exception cref="PlatformNotSupportedException">Not Linux.</exception>
@@ -36,7 +36,9 @@ internal static class MemoryMeter
             prepared.Run();
             List<double> milliseconds = [];
             Stopwatch total = Stopwatch.StartNew();
-            while (milliseconds.Count < LeastRuns || (total.Elapsed.TotalSeconds < Seconds && milliseconds.Count < MostRuns))
+            while (milliseconds.Count == 0
+                || (milliseconds.Count < LeastRuns && total.Elapsed.TotalSeconds < MostSeconds)
+                || (milliseconds.Count < MostRuns && total.Elapsed.TotalSeconds < Seconds))
             {
                 long start = Stopwatch.GetTimestamp();
                 prepared.Run();
