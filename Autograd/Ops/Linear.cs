@@ -18,10 +18,7 @@ public static class LinearOps
         /// <exception cref="ShapeException">The shapes do not fit together.</exception>
         public Tensor Linear(Tensor weight, Tensor? bias = null, Tensor? residual = null)
         {
-            Shape output = Check(x, weight, bias);
-            if (residual is not null && residual.Shape != output)
-                throw new ShapeException($"Linear: the residual must have the shape of the result {output}, but it is {residual.Shape}.");
-            SameDevice.Require("Linear", x, residual);
+            Shape output = WithResidual(x, Check(x, weight, bias), residual);
             return Tape.Add(new LinearFunction(x, weight, bias, residual, output), x, weight, bias, residual);
         }
 
@@ -45,13 +42,10 @@ public static class LinearOps
         /// <param name="bias">b, [out]; absent when null.</param>
         /// <param name="residual">Added to the result, shaped as it; absent when null.</param>
         /// <exception cref="ShapeException">The shapes do not fit together.</exception>
-        /// <exception cref="InvalidOperationException">A tape is recording and x needs a gradient.</exception>
+        /// <exception cref="InvalidOperationException">A tape is recording and an operand needs a gradient.</exception>
         public Tensor Linear(PackedWeight weight, Tensor? bias = null, Tensor? residual = null)
         {
-            Shape output = Check(x, weight, bias);
-            if (residual is not null && residual.Shape != output)
-                throw new ShapeException($"Linear: the residual must have the shape of the result {output}, but it is {residual.Shape}.");
-            SameDevice.Require("Linear", x, residual);
+            Shape output = Check(x, weight, bias, residual);
             InferenceFunction function = new(output, x.Device);
             x.Device.Backend.MatMulPacked(weight, x.Shape.LengthBefore(-1), x.Buffer, function.Output.Buffer, bias?.Buffer ?? default, residual?.Buffer ?? default);
             return Tape.Add(function);
@@ -62,26 +56,26 @@ public static class LinearOps
         /// <param name="weight">W, [out, in], packed for the device of x.</param>
         /// <param name="bias">b, [out]; absent when null.</param>
         /// <exception cref="ShapeException">The shapes do not fit together.</exception>
-        /// <exception cref="InvalidOperationException">A tape is recording and x needs a gradient.</exception>
+        /// <exception cref="InvalidOperationException">A tape is recording and an operand needs a gradient.</exception>
         public Tensor Linear<TActivation>(PackedWeight weight, Tensor? bias)
             where TActivation : struct, IUnaryOp
         {
-            InferenceFunction function = new(Check(x, weight, bias), x.Device);
+            InferenceFunction function = new(Check(x, weight, bias, null), x.Device);
             x.Device.Backend.MatMulPacked<TActivation>(weight, x.Shape.LengthBefore(-1), x.Buffer, function.Output.Buffer, bias?.Buffer ?? default, default);
             return Tape.Add(function);
         }
     }
 
-    private static Shape Check(Tensor x, PackedWeight weight, Tensor? bias)
+    private static Shape Check(Tensor x, PackedWeight weight, Tensor? bias, Tensor? residual)
     {
         if (x.Shape.Rank == 0 || x.Shape[-1] != weight.Inputs)
             throw new ShapeException($"Linear: the last axis of x must be the second of weight, but x is {x.Shape} and the packed weight is [{weight.Outputs}, {weight.Inputs}].");
         if (bias is not null && (bias.Shape.Rank != 1 || bias.Shape[0] != weight.Outputs))
             throw new ShapeException($"Linear: the bias must be [{weight.Outputs}] for the packed weight [{weight.Outputs}, {weight.Inputs}], but it is {bias.Shape}.");
-        if (Tape.IsRecording && x.NeedsGradient)
+        if (Tape.IsRecording && (x.NeedsGradient || bias is { NeedsGradient: true } || residual is { NeedsGradient: true }))
             throw new InvalidOperationException("Linear: a weight that was packed for inference has no gradients; load the model again to train it.");
         SameDevice.Require("Linear", x, bias);
-        return x.Shape.With(-1, weight.Outputs);
+        return WithResidual(x, x.Shape.With(-1, weight.Outputs), residual);
     }
 
     private static Shape Check(Tensor x, Tensor weight, Tensor? bias)
@@ -111,6 +105,15 @@ public static class LinearOps
         GradientTarget dw = weight.GradientTarget();
         if (dw.IsNeeded) backend.MatMul(new(outputs, inputs, rows) { TransposeA = true, Beta = dw.Accumulate ? 1f : 0f }, dz, x.Buffer, dw.Buffer);
         if (bias is not null) backend.BiasGradient(dz, outputs, bias.GradientTarget());
+    }
+
+    /// <summary>The shape of the result, once the residual is known to fit it.</summary>
+    private static Shape WithResidual(Tensor x, Shape output, Tensor? residual)
+    {
+        if (residual is not null && residual.Shape != output)
+            throw new ShapeException($"Linear: the residual must have the shape of the result {output}, but it is {residual.Shape}.");
+        SameDevice.Require("Linear", x, residual);
+        return output;
     }
 
     /// <summary>The result of an operation without gradients.</summary>

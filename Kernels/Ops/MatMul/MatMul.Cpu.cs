@@ -8,7 +8,8 @@ namespace MiniVlp.Kernels;
 //   small products: each is packed and computed by one thread (SmallProductKernel);
 //   large products: slabs that fit the last-level cache are packed by all threads, then computed by all threads, one block of C at a time.
 //   An operand that only a few blocks share is not worth the way through memory: each block packs its part into scratch memory.
-// A left operand whose rows are contiguous along the sum is not packed at all: the microkernel reads six or twelve of its rows side by side.
+// A left operand whose rows are contiguous along the sum is read in place, six or twelve rows side by side, where it is small or C is narrow.
+// A weight that was packed before (PackedWeight.Cpu.cs) is the right operand of a large product, or of one tile of rows.
 public sealed unsafe partial class CpuBackend
 {
     /// <summary>

@@ -18,7 +18,7 @@ public sealed unsafe partial class CpuBackend
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(inputs);
         if (weight.Length != (long)outputs * inputs) throw new ArgumentException($"The weight has {weight.Length} elements, not {outputs} x {inputs}.", nameof(weight));
         long elements = (long)RoundUp(outputs, TileColumns) * inputs;
-        DeviceBuffer memory = Rent(checked((int)((elements * PackedPanels.BytesOf(format)) + sizeof(float) - 1) / sizeof(float)));
+        DeviceBuffer memory = Rent(checked((int)(((elements * PackedPanels.BytesOf(format)) + sizeof(float) - 1) / sizeof(float))));
         DeviceBuffer scales = format is WeightFormat.Int8 ? Rent(RoundUp(outputs, TileColumns)) : default;
         PackedPanels panels = new(Floats(memory), Floats(scales), outputs, inputs, format);
         Run(new EncodeKernel(panels, Floats(weight)), ChunkCount(outputs, RowPanels * TileColumns));
