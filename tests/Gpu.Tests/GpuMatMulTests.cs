@@ -27,6 +27,37 @@ public sealed class GpuMatMulTests
         return cases;
     }
 
+    public static TheoryData<string> Devices() => [.. GpuDevices.Names];
+
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void A_packed_weight_gives_the_product_of_the_weight_and_narrow_formats_are_refused(string name)
+    {
+        const int Rows = 9, Outputs = 70, Inputs = 33;
+        IBackend backend = GpuDevices.RequireFast(name).Backend;
+        int rented = backend.RentedCount;
+        DeviceBuffer[] buffers = [.. new[] { Rows * Inputs, Outputs * Inputs, Outputs, Rows * Outputs, Rows * Outputs }.Select((length, i) =>
+        {
+            DeviceBuffer buffer = backend.Rent(length);
+            backend.Upload(Values(length, i), buffer);
+            return buffer;
+        })];
+        float[] expected = new float[Rows * Outputs], actual = new float[Rows * Outputs];
+        backend.MatMul<Gelu>(new(Rows, Outputs, Inputs) { TransposeB = true }, buffers[0], buffers[1], buffers[4], buffers[2], buffers[3], default);
+        backend.Download(buffers[4], expected);
+        Assert.Throws<NotSupportedException>(() => backend.PackWeight(buffers[1], Outputs, Inputs, WeightFormat.Int8));
+        using (PackedWeight packed = backend.PackWeight(buffers[1], Outputs, Inputs, WeightFormat.Float32))
+        {
+            backend.Fill(buffers[1], float.NaN);
+            backend.MatMulPacked<Gelu>(packed, Rows, buffers[0], buffers[4], buffers[2], buffers[3]);
+        }
+
+        backend.Download(buffers[4], actual);
+        foreach (DeviceBuffer buffer in buffers) backend.Return(buffer);
+        Assert.Equal(expected, actual);
+        Assert.Equal(rented, backend.RentedCount);
+    }
+
     [Theory]
     [MemberData(nameof(Cases))]
     public void Product_equals_double_precision_and_always_has_the_same_bits(string name, MatMulArgs args)

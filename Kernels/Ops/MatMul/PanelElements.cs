@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
 using MiniVlp.Kernels.Simd;
 
 namespace MiniVlp.Kernels;
@@ -63,7 +62,7 @@ internal readonly unsafe struct StreamedElement<TElement> : IPanelElement
     public static V Load<V>(byte* source)
         where V : unmanaged, ISimd<V>
     {
-        if (Sse.IsSupported) Sse.Prefetch0(source + Distance);
+        Prefetch.Near((float*)(source + Distance));
         return TElement.Load<V>(source);
     }
 }
