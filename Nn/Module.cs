@@ -16,8 +16,11 @@ public abstract class Module : IDisposable
     /// <summary>Whether dropout and its kin are active; false until <see cref="Train"/>.</summary>
     public bool IsTraining { get; private set; }
 
-    /// <summary>All parameters with their full names, in the order in which they were added.</summary>
-    public IEnumerable<(string Name, Parameter Parameter)> NamedParameters() => NamedParameters(string.Empty);
+    /// <summary>
+    /// All parameters with their full names, in the order in which they were added. One that several parts share comes once, under the first of
+    /// its names.
+    /// </summary>
+    public IEnumerable<(string Name, Parameter Parameter)> NamedParameters() => NamedParameters(string.Empty).DistinctBy(named => named.Parameter);
 
     /// <summary>Number of values in all parameters together.</summary>
     public long ParameterCount()
@@ -71,8 +74,7 @@ public abstract class Module : IDisposable
     /// <exception cref="NotSupportedException">The device lacks the format.</exception>
     public void PackWeights(WeightFormat format = WeightFormat.Float32)
     {
-        PackOwnWeights(format);
-        foreach ((_, Module child) in _children) child.PackWeights(format);
+        foreach (Module module in Descendants().Distinct()) module.PackOwnWeights(format);
     }
 
     /// <summary>Gives the memory of all parameters back.</summary>
@@ -125,6 +127,9 @@ public abstract class Module : IDisposable
             foreach ((string, Parameter) named in child.NamedParameters(path)) yield return named;
         }
     }
+
+    /// <summary>This module and all below it; a shared one as often as it is added.</summary>
+    private IEnumerable<Module> Descendants() => _children.SelectMany(named => named.Child.Descendants()).Prepend(this);
 
     private void SetTraining(bool training)
     {

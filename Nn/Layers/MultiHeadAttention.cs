@@ -1,4 +1,5 @@
 using MiniVlp.Autograd;
+using MiniVlp.Kernels;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Nn;
@@ -23,10 +24,20 @@ public sealed record AttentionNames(string Query, string Key, string Value, stri
     /// <summary>As in CLIP, SigLIP and OPT: q_proj, k_proj, v_proj, out_proj.</summary>
     public static AttentionNames Projections { get; } = new("q_proj", "k_proj", "v_proj", "out_proj");
 
+    /// <summary>As in PyTorch's MultiheadAttention: in_proj_weight, in_proj_bias, out_proj.</summary>
+    public static AttentionNames Stacked { get; } = StackedAs("in_proj_weight", "in_proj_bias", "out_proj");
+
     /// <summary>
-    /// As in PyTorch's MultiheadAttention: in_proj_weight [3 · width, width] and in_proj_bias hold query, key and value on top of each other.
+    /// Name of the one bias [3 · width] where query, key and value lie on top of each other in one parameter [3 · width, width], whose name
+    /// the three then share; null where each has a layer of its own.
     /// </summary>
-    public static AttentionNames Stacked { get; } = new("in_proj", "in_proj", "in_proj", "out_proj");
+    public string? StackedBias { get; private init; }
+
+    /// <summary>Names of an attention whose query, key and value lie on top of each other, in this order.</summary>
+    /// <param name="weight">Of the parameter [3 · width, width].</param>
+    /// <param name="bias">Of the parameter [3 · width].</param>
+    /// <param name="output">Of the output projection.</param>
+    public static AttentionNames StackedAs(string weight, string bias, string output) => new(weight, weight, weight, output) { StackedBias = bias };
 }
 
 /// <summary>
@@ -48,16 +59,18 @@ public sealed class MultiHeadAttention : Module
     /// <param name="bias">False leaves the biases of query, key and value out.</param>
     /// <param name="initializer">How the matrices of query, key and value are filled; normal with deviation 0.02 when null.</param>
     /// <param name="outputInitializer">How the output matrix is filled; normal with deviation 0.02 when null.</param>
-    /// <exception cref="ArgumentException">The width is not a multiple of the heads.</exception>
+    /// <exception cref="ArgumentException">The width is not a multiple of the heads, or stacked projections are to read a context of another width.</exception>
     public MultiHeadAttention(int width, int heads, AttentionNames? names = null, int? contextWidth = null, bool bias = true, Initializer? initializer = null, Initializer? outputInitializer = null)
     {
         if (heads < 1 || width % heads != 0) throw new ArgumentException($"MultiHeadAttention: the width {width} must be a multiple of the number of heads {heads}.", nameof(heads));
         names ??= AttentionNames.Projections;
         Heads = heads;
-        if (ReferenceEquals(names, AttentionNames.Stacked))
+        if (names.StackedBias is { } stackedBias)
         {
-            _stackedWeight = Add("in_proj_weight", [3 * width, width], initializer ?? Initializers.XavierUniform);
-            _stackedBias = Add("in_proj_bias", [3 * width], Initializers.Zeros);
+            if (contextWidth is { } other && other != width)
+                throw new ArgumentException($"MultiHeadAttention: stacked projections read tokens of one width, but the width is {width} and the context's {other}.", nameof(contextWidth));
+            _stackedWeight = Add(names.Query, [3 * width, width], initializer ?? Initializers.XavierUniform);
+            _stackedBias = bias ? Add(stackedBias, [3 * width], Initializers.Zeros) : null;
         }
         else
         {
@@ -84,10 +97,9 @@ public sealed class MultiHeadAttention : Module
     /// <param name="residual">Added to the result in the same pass, shaped like it.</param>
     public Tensor Forward(Tensor x, Tensor? context = null, AttentionMask mask = default, Tensor? residual = null)
     {
-        Tensor source = context ?? x;
         AttentionOptions options = new() { Heads = Heads, Causal = mask.Causal, KeyMask = mask.KeyMask, Bias = mask.Bias };
-        Tensor attended = Project(0, x).Attention(Project(1, source), Project(2, source), options);
-        return _output.Forward(attended, residual);
+        (Tensor query, Tensor key, Tensor value) = Project(x, context ?? x);
+        return _output.Forward(query.Attention(key, value, options), residual);
     }
 
     /// <summary>
@@ -96,7 +108,8 @@ public sealed class MultiHeadAttention : Module
     /// </summary>
     public Tensor Probabilities(Tensor x, Tensor? context = null, AttentionMask mask = default)
     {
-        Tensor query = SplitHeads(Project(0, x)), key = SplitHeads(Project(1, context ?? x));
+        (Tensor query, Tensor key, _) = Project(x, context ?? x);
+        (query, key) = (SplitHeads(query), SplitHeads(key));
         int batch = query.Shape[0], queries = query.Shape[2], keys = key.Shape[2];
         Tensor scores = query.MatMul(key, transposeRight: true, scale: 1f / MathF.Sqrt(query.Shape[-1]));
         if (mask.Bias is { } bias) scores += bias;
@@ -118,12 +131,25 @@ public sealed class MultiHeadAttention : Module
         return scores.Softmax();
     }
 
+    /// <inheritdoc/>
+    protected override void PackOwnWeights(WeightFormat format) => _stackedWeight?.Pack(format);
+
+    private (Tensor Query, Tensor Key, Tensor Value) Project(Tensor x, Tensor source)
+    {
+        if (_stackedWeight?.Packed is not { } packed) return (Project(0, x), Project(1, source), Project(2, source));
+
+        // The panels of a packed weight are not cut apart again: its product is.
+        int width = x.Shape[-1];
+        Tensor ofX = x.Linear(packed, _stackedBias?.Value), ofSource = ReferenceEquals(x, source) ? ofX : source.Linear(packed, _stackedBias?.Value);
+        return (ofX.Narrow(-1, 0, width), ofSource.Narrow(-1, width, width), ofSource.Narrow(-1, 2 * width, width));
+    }
+
     /// <summary>Query (0), key (1) or value (2).</summary>
     private Tensor Project(int index, Tensor x)
     {
         if (_stackedWeight is null) return _projections[index].Forward(x);
         int width = x.Shape[-1];
-        return x.Linear(_stackedWeight.Value.Slice(index * width, width), _stackedBias!.Value.Slice(index * width, width));
+        return x.Linear(_stackedWeight.Value.Slice(index * width, width), _stackedBias?.Value.Slice(index * width, width));
     }
 
     private Tensor SplitHeads(Tensor x) => x.Reshape([x.Shape[0], x.Shape[1], Heads, x.Shape[2] / Heads]).Permute(0, 2, 1, 3);

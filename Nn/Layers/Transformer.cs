@@ -12,9 +12,19 @@ public sealed class Transformer : Module
     /// <param name="name">Checkpoint name of the list, such as <c>encoder.layers</c>.</param>
     /// <param name="count">Number of blocks.</param>
     /// <param name="options">Of every block; the drop-path rate rises linearly from 0 to the given one along the stack.</param>
-    public Transformer(string name, int count, TransformerBlockOptions options)
+    /// <param name="shared">A stack as large, whose blocks give these all their parts but the self-attention and its norm; null for parts of its own.</param>
+    /// <exception cref="ArgumentException">The stack to share with has another number of blocks, or other cross-attentions.</exception>
+    public Transformer(string name, int count, TransformerBlockOptions options, Transformer? shared = null)
     {
-        _blocks = AddMany(name, count, i => new TransformerBlock(options with { DropPathRate = count > 1 ? options.DropPathRate * i / (count - 1) : options.DropPathRate }));
+        if (shared is not null && shared._blocks.Length != count)
+            throw new ArgumentException($"Transformer: stacks that share their parts must have as many blocks, but these have {count} and {shared._blocks.Length}.", nameof(shared));
+        _blocks = AddMany(name, count, i => new TransformerBlock(
+            options with
+            {
+                DropPathRate = count > 1 ? options.DropPathRate * i / (count - 1) : options.DropPathRate,
+                ContextWidth = i >= options.CrossAttentionFrom ? options.ContextWidth : null,
+            },
+            shared?._blocks[i]));
     }
 
     /// <summary>The blocks, first to last.</summary>
@@ -26,16 +36,29 @@ public sealed class Transformer : Module
     /// </summary>
     public bool CheckpointGradients { get; set; }
 
-    /// <summary>x [batch, tokens, width] to [batch, tokens, width].</summary>
+    /// <summary>x [batch, tokens, width], context [batch, contextTokens, contextWidth] to [batch, tokens, width].</summary>
     /// <param name="x">The tokens.</param>
     /// <param name="mask">For the self-attention of every block.</param>
-    /// <param name="hiddenStates">When given, receives the input of every block and the output of the last.</param>
-    public Tensor Forward(Tensor x, AttentionMask mask = default, ICollection<Tensor>? hiddenStates = null)
+    /// <param name="hiddenStates">When given, receives the input of every block that runs and the output of the last.</param>
+    /// <param name="context">What the blocks with a cross-attention attend to; null leaves the cross-attentions out.</param>
+    /// <param name="contextMask">For the cross-attentions.</param>
+    /// <param name="blocks">The blocks that run; all when null.</param>
+    /// <exception cref="ArgumentException">A context is given and none of these blocks has a cross-attention.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The range does not lie inside the stack.</exception>
+    public Tensor Forward(
+        Tensor x, AttentionMask mask = default, ICollection<Tensor>? hiddenStates = null, Tensor? context = null, AttentionMask contextMask = default, Range? blocks = null)
     {
+        (int first, int count) = (blocks ?? Range.All).GetOffsetAndLength(_blocks.Length);
+        ReadOnlySpan<TransformerBlock> running = _blocks.AsSpan(first, count);
+        if (context is not null && !Array.Exists(running.ToArray(), block => block.HasCrossAttention))
+            throw new ArgumentException($"Transformer: none of the blocks {first} .. {first + count - 1} has a cross-attention for a context.", nameof(context));
         hiddenStates?.Add(x);
-        foreach (TransformerBlock block in _blocks)
+        foreach (TransformerBlock block in running)
         {
-            x = CheckpointGradients && Tape.IsRecording ? x.Checkpoint(input => block.Forward(input, mask)) : block.Forward(x, mask);
+            Tensor? seen = block.HasCrossAttention ? context : null;
+            x = CheckpointGradients && Tape.IsRecording
+                ? x.Checkpoint(input => block.Forward(input, mask, seen, contextMask))
+                : block.Forward(x, mask, seen, contextMask);
             hiddenStates?.Add(x);
         }
 

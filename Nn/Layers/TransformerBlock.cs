@@ -24,6 +24,12 @@ public sealed record TransformerBlockNames(AttentionNames Attention, string Norm
     public static TransformerBlockNames Bert { get; } = new(
         new("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"),
         "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm");
+
+    /// <summary>BLIP's image encoder: as CLIP, with query, key and value in one parameter.</summary>
+    public static TransformerBlockNames BlipVision { get; } = Clip with
+    {
+        Attention = AttentionNames.StackedAs("self_attn.qkv.weight", "self_attn.qkv.bias", "self_attn.projection"),
+    };
 }
 
 /// <summary>Where a block's norms stand.</summary>
@@ -84,6 +90,12 @@ public sealed record TransformerBlockOptions
     /// <summary>Width of a context that the block also attends to, between self-attention and MLP; null for none.</summary>
     public int? ContextWidth { get; init; }
 
+    /// <summary>
+    /// In a <see cref="Transformer"/>: the first block with the cross-attention; those before it have none. ALBEF's text encoder is the blocks
+    /// below 6 of 12, its fusion encoder the rest (arXiv:2107.07651).
+    /// </summary>
+    public int CrossAttentionFrom { get; init; }
+
     /// <summary>Checkpoint names of the cross-attention's projections.</summary>
     public AttentionNames CrossAttentionNames { get; init; } = new("crossattention.self.query", "crossattention.self.key", "crossattention.self.value", "crossattention.output.dense");
 
@@ -110,8 +122,16 @@ public sealed class TransformerBlock : Module
     private readonly Parameter? _scale2;
 
     /// <summary>Declares the parts of the block.</summary>
-    public TransformerBlock(TransformerBlockOptions options)
+    /// <param name="options">Sizes and variants.</param>
+    /// <param name="shared">
+    /// A block of the same sizes whose parts are used here too, all but the self-attention and its norm, as BLIP's encoder and decoder share
+    /// theirs (arXiv:2201.12086); null for parts of its own.
+    /// </param>
+    /// <exception cref="ArgumentException">The block to share with has a cross-attention and this one none, or the other way round.</exception>
+    public TransformerBlock(TransformerBlockOptions options, TransformerBlock? shared = null)
     {
+        if (shared is not null && shared.HasCrossAttention != options.ContextWidth is not null)
+            throw new ArgumentException("TransformerBlock: both or neither of two blocks that share their parts must have a cross-attention.", nameof(shared));
         TransformerBlockNames names = options.Names;
         _placement = options.NormPlacement;
         _norm1 = Add(names.Norm1, new LayerNorm(options.Width, options.NormEpsilon));
@@ -119,54 +139,74 @@ public sealed class TransformerBlock : Module
             options.Width, options.Heads, names.Attention, null, options.AttentionBias, options.AttentionInitializer, options.ResidualInitializer));
         if (options.ContextWidth is { } contextWidth)
         {
-            _crossNorm = Add(options.CrossAttentionNorm, new LayerNorm(options.Width, options.NormEpsilon));
-            _crossAttention = Add(string.Empty, new MultiHeadAttention(
+            _crossNorm = Add(options.CrossAttentionNorm, shared?._crossNorm ?? new LayerNorm(options.Width, options.NormEpsilon));
+            _crossAttention = Add(string.Empty, shared?._crossAttention ?? new MultiHeadAttention(
                 options.Width, options.Heads, options.CrossAttentionNames, contextWidth, options.AttentionBias, options.AttentionInitializer, options.ResidualInitializer));
         }
 
-        _norm2 = Add(names.Norm2, new LayerNorm(options.Width, options.NormEpsilon));
-        _mlp = Add(string.Empty, new Mlp(
+        _norm2 = Add(names.Norm2, shared?._norm2 ?? new LayerNorm(options.Width, options.NormEpsilon));
+        _mlp = Add(string.Empty, shared?._mlp ?? new Mlp(
             options.Width, options.HiddenWidth, options.Activation, names.First, names.Second, options.HiddenInitializer, options.ResidualInitializer));
         _dropout = Add(string.Empty, new Dropout(options.DropoutRate));
         _dropPath = Add(string.Empty, new DropPath(options.DropPathRate));
         if (options.LayerScale is { } scale)
         {
+            if (shared is not null) throw new ArgumentException("TransformerBlock: blocks with a layer scale share no parts.", nameof(shared));
             _scale1 = Add("lambda_1", [options.Width], Initializers.Constant(scale));
             _scale2 = Add("lambda_2", [options.Width], Initializers.Constant(scale));
         }
     }
 
+    /// <summary>Whether the block can attend to a context.</summary>
+    public bool HasCrossAttention => _crossAttention is not null;
+
     /// <summary>x [batch, tokens, width], context [batch, contextTokens, contextWidth] to [batch, tokens, width].</summary>
     /// <param name="x">The tokens.</param>
     /// <param name="mask">For the self-attention.</param>
-    /// <param name="context">What the cross-attention attends to; needed exactly when the block has one.</param>
+    /// <param name="context">What the cross-attention attends to; null leaves the cross-attention out, as for a text without an image.</param>
     /// <param name="contextMask">For the cross-attention.</param>
-    /// <exception cref="ArgumentException">A context is missing, or given to a block without cross-attention.</exception>
+    /// <exception cref="ArgumentException">A context is given to a block without cross-attention.</exception>
     public Tensor Forward(Tensor x, AttentionMask mask = default, Tensor? context = null, AttentionMask contextMask = default)
     {
-        if (context is null != _crossAttention is null)
-            throw new ArgumentException(context is null ? "TransformerBlock: this block has a cross-attention and needs a context." : "TransformerBlock: this block has no cross-attention for a context.", nameof(context));
+        if (context is not null && !HasCrossAttention)
+            throw new ArgumentException("TransformerBlock: this block has no cross-attention for a context.", nameof(context));
 
         using TensorScope? scope = Tape.IsRecording ? null : new TensorScope();
-        if (_placement == NormPlacement.Pre)
+        x = AttendToTokens(x, mask);
+        if (context is not null)
         {
-            x = Branch(x, _scale1, residual => _attention.Forward(_norm1.Forward(x), null, mask, residual));
-            if (_crossAttention is not null) x = Branch(x, null, residual => _crossAttention.Forward(_crossNorm!.Forward(x), context, contextMask, residual));
-            x = Branch(x, _scale2, residual => _mlp.Forward(_norm2.Forward(x), residual));
-        }
-        else
-        {
-            x = _norm1.Forward(Branch(x, _scale1, residual => _attention.Forward(x, null, mask, residual)));
-            if (_crossAttention is not null) x = _crossNorm!.Forward(Branch(x, null, residual => _crossAttention.Forward(x, context, contextMask, residual)));
-            x = _norm2.Forward(Branch(x, _scale2, residual => _mlp.Forward(x, residual)));
+            x = _placement == NormPlacement.Pre
+                ? Branch(x, null, residual => _crossAttention!.Forward(_crossNorm!.Forward(x), context, contextMask, residual))
+                : _crossNorm!.Forward(Branch(x, null, residual => _crossAttention!.Forward(x, context, contextMask, residual)));
         }
 
+        x = _placement == NormPlacement.Pre
+            ? Branch(x, _scale2, residual => _mlp.Forward(_norm2.Forward(x), residual))
+            : _norm2.Forward(Branch(x, _scale2, residual => _mlp.Forward(x, residual)));
         return scope is null ? x : scope.Keep(x);
     }
 
     /// <summary>The self-attention's probabilities [batch, heads, tokens, tokens] for the input x of this block.</summary>
     public Tensor AttentionProbabilities(Tensor x, AttentionMask mask = default)
         => _attention.Probabilities(_placement == NormPlacement.Pre ? _norm1.Forward(x) : x, null, mask);
+
+    /// <summary>The cross-attention's probabilities [batch, heads, tokens, contextTokens] for the input x of this block.</summary>
+    /// <param name="x">[batch, tokens, width].</param>
+    /// <param name="context">[batch, contextTokens, contextWidth].</param>
+    /// <param name="mask">For the self-attention, which comes first.</param>
+    /// <param name="contextMask">For the cross-attention.</param>
+    /// <exception cref="InvalidOperationException">The block has no cross-attention.</exception>
+    public Tensor CrossAttentionProbabilities(Tensor x, Tensor context, AttentionMask mask = default, AttentionMask contextMask = default)
+    {
+        if (_crossAttention is null) throw new InvalidOperationException("TransformerBlock: this block has no cross-attention.");
+        Tensor queries = AttendToTokens(x, mask);
+        return _crossAttention.Probabilities(_placement == NormPlacement.Pre ? _crossNorm!.Forward(queries) : queries, context, contextMask);
+    }
+
+    /// <summary>The branch of the self-attention.</summary>
+    private Tensor AttendToTokens(Tensor x, AttentionMask mask) => _placement == NormPlacement.Pre
+        ? Branch(x, _scale1, residual => _attention.Forward(_norm1.Forward(x), null, mask, residual))
+        : _norm1.Forward(Branch(x, _scale1, residual => _attention.Forward(x, null, mask, residual)));
 
     /// <summary>x + branch. The addition runs inside the branch's last matrix product unless something stands in between.</summary>
     private Tensor Branch(Tensor x, Parameter? scale, Func<Tensor?, Tensor> branch)

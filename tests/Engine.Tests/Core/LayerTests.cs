@@ -145,15 +145,20 @@ public sealed class LayerTests
     }
 
     [Fact]
-    public void ABlockWithCrossAttentionNeedsItsContext()
+    public void ABlockWithCrossAttentionReadsItsContextWhenItHasOne()
     {
         using TensorScope scope = new();
         using TransformerBlock crossing = new(Options with { ContextWidth = 6 }), plain = new(Options);
-        crossing.Initialize(Device.Cpu);
-        plain.Initialize(Device.Cpu);
+        crossing.Initialize(Device.Cpu, 3);
+        plain.Initialize(Device.Cpu, 3);
         Tensor x = Tensor.RandomNormal([2, 3, 8], 0, 1, new Generator(1), Device.Cpu), context = Tensor.RandomNormal([2, 5, 6], 0, 1, new Generator(2), Device.Cpu);
-        Assert.Throws<ArgumentException>(() => crossing.Forward(x));
-        Assert.Throws<ArgumentException>(() => plain.Forward(x, context: context));
+
+        // Without one it is the block that has no cross-attention: initial values go by name.
+        Assert.Equal(plain.Forward(x).ToArray(), crossing.Forward(x).ToArray());
+        Assert.False(plain.HasCrossAttention);
+        Assert.Contains("no cross-attention", Assert.Throws<ArgumentException>(() => plain.Forward(x, context: context)).Message, StringComparison.Ordinal);
+        Assert.Throws<InvalidOperationException>(() => plain.CrossAttentionProbabilities(x, context));
+        Assert.NotEqual(crossing.Forward(x).ToArray(), crossing.Forward(x, context: context).ToArray());
         Tensor y = crossing.Forward(x, context: context);
         Assert.Equal(x.Shape, y.Shape);
         Assert.NotEqual(y.ToArray(), crossing.Forward(x, context: context * 2f).ToArray());
@@ -164,6 +169,114 @@ public sealed class LayerTests
         for (int batch = 0; batch < 2; batch++)
             for (int i = 0; i < 6; i++) changed[(batch * 30) + 24 + i] += 3f;
         Assert.Equal(crossing.Forward(x, context: context, contextMask: mask).ToArray(), crossing.Forward(x, context: Tensor.FromArray(changed, context.Shape), contextMask: mask).ToArray());
+    }
+
+    [Theory]
+    [InlineData(NormPlacement.Pre)]
+    [InlineData(NormPlacement.Post)]
+    public void AStackMayCrossAttendFromSomeBlockOnAndRunInParts(NormPlacement placement)
+    {
+        using TensorScope scope = new();
+        using Transformer stack = new("layer", 4, Options with { NormPlacement = placement, ContextWidth = 6, CrossAttentionFrom = 2 });
+        stack.Initialize(Device.Cpu, 1);
+        Assert.Equal([false, false, true, true], stack.Blocks.Select(block => block.HasCrossAttention));
+        Tensor x = Tensor.RandomNormal([2, 3, 8], 0, 1, new Generator(1), Device.Cpu), context = Tensor.RandomNormal([2, 5, 6], 0, 1, new Generator(2), Device.Cpu);
+        AttentionMask mask = new(KeyMask: IndexTensor.FromArray([1, 1, 0, 1, 1, 1], [2, 3])), contextMask = new(KeyMask: IndexTensor.FromArray([1, 1, 1, 1, 0, 1, 1, 1, 1, 1], [2, 5]));
+        List<Tensor> states = [], firstStates = [], lastStates = [];
+        float[] whole = stack.Forward(x, mask, states, context, contextMask).ToArray();
+        Tensor text = stack.Forward(x, mask, firstStates, blocks: ..2);
+        Assert.Equal(whole, stack.Forward(text, mask, lastStates, context, contextMask, 2..).ToArray());
+        Assert.Equal(states.Select(state => state.ToArray()), firstStates.SkipLast(1).Concat(lastStates).Select(state => state.ToArray()));
+        Assert.NotEqual(whole, stack.Forward(x, mask).ToArray());
+        Assert.Equal(x.ToArray(), stack.Forward(x, mask, blocks: 4..).ToArray());
+        Assert.Contains("0 .. 1", Assert.Throws<ArgumentException>(() => stack.Forward(x, mask, null, context, blocks: ..2)).Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentOutOfRangeException>(() => stack.Forward(x, blocks: 3..5));
+    }
+
+    [Fact]
+    public void ACheckpointedStackGivesItsContextTheSameGradient()
+    {
+        float[][] Gradients(bool checkpoint)
+        {
+            using Transformer stack = new("layer", 3, Options with { NormPlacement = NormPlacement.Post, ContextWidth = 6, CrossAttentionFrom = 1, DropoutRate = 0.2f }) { CheckpointGradients = checkpoint };
+            stack.Initialize(Device.Cpu, 1);
+            stack.Train();
+            Generator.Current = new Generator(7);
+            using Tape tape = Tape.Record();
+            Tensor x = Tensor.RandomNormal([2, 3, 8], 0, 1, new Generator(1), Device.Cpu), seen = Tensor.RandomNormal([2, 5, 6], 0, 1, new Generator(2), Device.Cpu);
+            x.NeedsGradient = seen.NeedsGradient = true;
+            Tensor context = seen * 2f;
+            tape.Backward((stack.Forward(x, context: context) * 3f).Square().Sum() + context.Square().Sum());
+            return [x.Gradient!.ToArray(), seen.Gradient!.ToArray(), .. stack.NamedParameters().Select(named => named.Parameter.Gradient!.ToArray())];
+        }
+
+        Assert.Equal(Gradients(false), Gradients(true));
+    }
+
+    [Theory]
+    [InlineData(NormPlacement.Pre)]
+    [InlineData(NormPlacement.Post)]
+    public void CrossAttentionProbabilitiesAreThoseOfTheBlock(NormPlacement placement)
+    {
+        using TensorScope scope = new();
+        using TransformerBlock block = new(Options with { NormPlacement = placement, ContextWidth = 6 });
+        block.Initialize(Device.Cpu, 1);
+        Dictionary<string, Parameter> parameters = block.NamedParameters().ToDictionary(named => named.Name, named => named.Parameter);
+        Tensor x = Tensor.RandomNormal([2, 3, 8], 0, 1, new Generator(1), Device.Cpu), context = Tensor.RandomNormal([2, 5, 6], 0, 5, new Generator(2), Device.Cpu);
+        AttentionMask mask = new(KeyMask: IndexTensor.FromArray([1, 1, 0, 1, 1, 1], [2, 3])), contextMask = new(KeyMask: IndexTensor.FromArray([1, 1, 1, 1, 0, 0, 1, 1, 1, 1], [2, 5]));
+        Tensor probabilities = block.CrossAttentionProbabilities(x, context, mask, contextMask);
+        Assert.Equal([2, 2, 3, 5], probabilities.Shape);
+        Assert.All(probabilities.Sum(3).ToArray(), sum => Assert.Equal(1f, sum, 1e-5f));
+        for (int row = 0; row < 6; row++) Assert.Equal(0f, probabilities.ToArray()[(row * 5) + 4]);
+
+        // The rest of the block by hand, with these probabilities in place of the fused attention. The context is strong, so they are far from uniform.
+        Tensor Norm(string name, Tensor y) => y.LayerNorm(parameters[name + ".weight"].Value, parameters[name + ".bias"].Value, 1e-5f);
+        Tensor Layer(string name, Tensor y) => y.Linear(parameters[name + ".weight"].Value, parameters[name + ".bias"].Value);
+        Tensor values = Layer("crossattention.self.value", context).Reshape([2, 5, 2, 4]).Permute(0, 2, 1, 3);
+        Tensor crossed = Layer("crossattention.output.dense", probabilities.MatMul(values).Permute(0, 2, 1, 3).Reshape([2, 3, 8]));
+        using MultiHeadAttention attention = new(8, 2, TransformerBlockNames.Bert.Attention);
+        foreach ((string name, Parameter parameter) in attention.NamedParameters()) parameter.Assign(parameters[name].Value.ToArray(), Device.Cpu);
+        Tensor expected;
+        if (placement == NormPlacement.Pre)
+        {
+            expected = x + attention.Forward(Norm("attention.output.LayerNorm", x), null, mask) + crossed;
+            expected += Layer("output.dense", Layer("intermediate.dense", Norm("output.LayerNorm", expected)).Gelu());
+        }
+        else
+        {
+            expected = Norm("attention.output.LayerNorm", x + attention.Forward(x, null, mask));
+            expected = Norm("crossattention.output.LayerNorm", expected + crossed);
+            expected = Norm("output.LayerNorm", expected + Layer("output.dense", Layer("intermediate.dense", expected).Gelu()));
+        }
+
+        Assert.All(expected.ToArray().Zip(block.Forward(x, mask, context, contextMask).ToArray()), pair => Assert.Equal(pair.First, pair.Second, 1e-5f));
+    }
+
+    [Fact]
+    public void StacksMayShareAllButTheirSelfAttention()
+    {
+        TransformerBlockOptions options = Options with { NormPlacement = NormPlacement.Post, ContextWidth = 6 };
+        using Transformer encoder = new("layer", 2, options), decoder = new("layer", 2, options, encoder);
+        (string Name, Parameter Parameter)[] left = [.. encoder.NamedParameters()], right = [.. decoder.NamedParameters()];
+        Assert.Equal(left.Select(named => named.Name), right.Select(named => named.Name));
+        Assert.All(left.Zip(right), pair => Assert.Equal(!pair.First.Name.Contains(".attention.", StringComparison.Ordinal), ReferenceEquals(pair.First.Parameter, pair.Second.Parameter)));
+
+        // In a module that holds both, a shared parameter comes once, under its first name.
+        using Both both = new(encoder, decoder);
+        string[] names = [.. both.NamedParameters().Select(named => named.Name)];
+        Assert.Equal(left.Length + right.Count(named => named.Name.Contains(".attention.", StringComparison.Ordinal)), names.Length);
+        Assert.DoesNotContain("decoder.layer.0.output.dense.weight", names);
+        Assert.Contains("decoder.layer.1.attention.output.LayerNorm.bias", names);
+        both.Initialize(Device.Cpu);
+        using TensorScope scope = new();
+        Tensor x = Tensor.RandomNormal([2, 3, 8], 0, 1, new Generator(1), Device.Cpu);
+        float[] before = decoder.Forward(x).ToArray();
+        both.PackWeights();
+        Assert.All(before.Zip(decoder.Forward(x).ToArray()), pair => Assert.Equal(pair.First, pair.Second, 1e-5f));
+
+        Assert.Throws<ArgumentException>(() => new Transformer("layer", 3, options, encoder));
+        Assert.Throws<ArgumentException>(() => new TransformerBlock(Options, encoder.Blocks[0]));
+        Assert.Throws<ArgumentException>(() => new TransformerBlock(options with { LayerScale = 1f }, encoder.Blocks[0]));
     }
 
     [Theory]
@@ -194,6 +307,20 @@ public sealed class LayerTests
         Tensor x = Tensor.RandomNormal([2, 3, 8], 0, 1, new Generator(1), Device.Cpu);
         Assert.Equal(separate.Forward(x).ToArray(), stacked.Forward(x).ToArray());
         Assert.Throws<ArgumentException>(() => new MultiHeadAttention(8, 3));
+        Assert.Throws<ArgumentException>(() => new MultiHeadAttention(8, 2, AttentionNames.Stacked, contextWidth: 6));
+
+        // Another pair of names is the same attention; packed, it is one product that is cut apart.
+        using MultiHeadAttention renamed = new(8, 2, AttentionNames.StackedAs("qkv.weight", "qkv.bias", "projection"));
+        using MultiHeadAttention unbiased = new(8, 2, AttentionNames.StackedAs("qkv.weight", "qkv.bias", "projection"), bias: false);
+        Assert.Equal(["qkv.weight", "qkv.bias", "projection.weight", "projection.bias"], renamed.NamedParameters().Select(named => named.Name));
+        Assert.Equal(["qkv.weight", "projection.weight", "projection.bias"], unbiased.NamedParameters().Select(named => named.Name));
+        foreach (((_, Parameter target), (_, Parameter source)) in renamed.NamedParameters().Zip(stacked.NamedParameters())) target.Assign(source.Value.ToArray(), Device.Cpu);
+        Assert.Equal(stacked.Forward(x).ToArray(), renamed.Forward(x).ToArray());
+        Tensor context = Tensor.RandomNormal([2, 5, 8], 0, 1, new Generator(2), Device.Cpu);
+        float[] expected = [.. stacked.Forward(x).ToArray(), .. stacked.Forward(x, context).ToArray(), .. stacked.Probabilities(x, context).ToArray()];
+        stacked.PackWeights();
+        float[] packed = [.. stacked.Forward(x).ToArray(), .. stacked.Forward(x, context).ToArray(), .. stacked.Probabilities(x, context).ToArray()];
+        Assert.All(expected.Zip(packed), pair => Assert.Equal(pair.First, pair.Second, 1e-5f));
     }
 
     [Fact]
@@ -240,5 +367,14 @@ public sealed class LayerTests
         using Tape tape = Tape.Record();
         tape.Backward(table.Forward(IndexTensor.FromArray([0, 1, 1], [3])).Sum());
         Assert.Equal([0, 0, 0, 0, 2, 2, 2, 2], table.Weight.Gradient!.ToArray()[..8]);
+    }
+
+    private sealed class Both : Module
+    {
+        public Both(Transformer encoder, Transformer decoder)
+        {
+            Add("encoder", encoder);
+            Add("decoder", decoder);
+        }
     }
 }
