@@ -13,7 +13,15 @@ namespace MiniVlp.Nn.Training;
 /// <param name="Loss">Mean loss over the micro-batches.</param>
 /// <param name="GradientNorm">Norm of all gradients together, before clipping.</param>
 /// <param name="LearningRate">Of this step, before the multipliers of parameter groups.</param>
-public readonly record struct StepResult(int Step, float Loss, double GradientNorm, double LearningRate);
+public readonly record struct StepResult(int Step, float Loss, double GradientNorm, double LearningRate)
+{
+    /// <summary>The terms of the loss, when an objective has named them; else empty.</summary>
+    public IReadOnlyList<LossPartValue> Parts
+    {
+        get => field ?? [];
+        init;
+    }
+}
 
 /// <summary>How a <see cref="Trainer"/> trains, apart from model, optimizer and data.</summary>
 public sealed record TrainerOptions
@@ -30,15 +38,26 @@ public sealed record TrainerOptions
 
 /// <summary>
 /// Turns a loss into training steps: gradients, clipping, learning rate, optimizer; saves and restores all of its state, so that
-/// a run that was interrupted goes on bit by bit as if it had not been.
+/// a run that was interrupted goes on bit by bit as if it had not been. Made for a <see cref="PretrainingObjective"/>, it saves the state of
+/// that too.
 /// </summary>
 /// <param name="model">What is trained; the trainer does not dispose it.</param>
 /// <param name="optimizer">Over the model's parameters; the trainer disposes it.</param>
 /// <param name="options">The rest.</param>
 public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions options) : IDisposable
 {
+    private static readonly string[] FilePrefixes = ["parameters-", "optimizer-", "state-"];
+
     private readonly Generator _generator = new(options.Seed);
     private readonly Parameter[] _parameters = [.. model.NamedParameters().Select(named => named.Parameter)];
+    private readonly PretrainingObjective? _objective;
+
+    /// <summary>A trainer of an objective's model.</summary>
+    /// <param name="objective">What is trained, and what must be saved with it.</param>
+    /// <param name="optimizer">Over the parameters of the objective's model; the trainer disposes it.</param>
+    /// <param name="options">The rest.</param>
+    public Trainer(PretrainingObjective objective, Optimizer optimizer, TrainerOptions options)
+        : this(objective.Model, optimizer, options) => _objective = objective;
 
     /// <summary>Steps taken so far.</summary>
     public int Step { get; private set; }
@@ -49,7 +68,7 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
     /// <summary>One step on one batch.</summary>
     /// <param name="loss">Computes the loss, a scalar; it runs while a tape records.</param>
     /// <exception cref="NotFiniteNumberException">Loss or gradients are not finite; the parameters are left as they were.</exception>
-    public StepResult TrainStep(Func<Tensor> loss) => Update(() =>
+    public StepResult TrainStep(Func<Tensor> loss) => UpdateBy(() =>
     {
         using Tape tape = Tape.Record();
         Tensor value = loss();
@@ -63,7 +82,7 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
     /// </summary>
     /// <param name="microBatches">Number of micro-batches.</param>
     /// <param name="loss">Computes the loss of micro-batch i, a scalar.</param>
-    public StepResult TrainStep(int microBatches, Func<int, Tensor> loss) => Update(() =>
+    public StepResult TrainStep(int microBatches, Func<int, Tensor> loss) => UpdateBy(() =>
     {
         float sum = 0;
         for (int i = 0; i < microBatches; i++)
@@ -78,10 +97,33 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
     });
 
     /// <summary>One step on a contrastive batch that is encoded piece by piece, with exactly the gradients of the whole.</summary>
-    public StepResult TrainStep(ContrastiveAccumulation batch) => Update(batch.AccumulateGradients);
+    public StepResult TrainStep(ContrastiveAccumulation batch) => UpdateBy(batch.AccumulateGradients);
+
+    /// <summary>One step of the objective that this trainer was made for, on one batch.</summary>
+    /// <typeparam name="TBatch">What the objective takes.</typeparam>
+    /// <param name="objective">The objective.</param>
+    /// <param name="batch">The batch.</param>
+    /// <exception cref="ArgumentException">The trainer was made for something else, so that it would not save the state of this objective.</exception>
+    /// <exception cref="NotFiniteNumberException">Loss or gradients are not finite; the parameters are left as they were, and nothing is enqueued.</exception>
+    public StepResult TrainStep<TBatch>(PretrainingObjective<TBatch> objective, TBatch batch)
+    {
+        ArgumentNullException.ThrowIfNull(objective);
+        if (!ReferenceEquals(objective, _objective)) throw new ArgumentException("TrainStep: the trainer was made for another objective or model; make it with new Trainer(objective, ...).", nameof(objective));
+        return Update(() =>
+        {
+            // The tape owns the features of the step, which AfterBackward may want to keep: it stays until the update is done.
+            objective.Step = Step;
+            using Tape tape = Tape.Record();
+            LossParts parts = objective.Loss(batch);
+            Tensor gathered = parts.Gather();
+            tape.Backward(parts.Total);
+            float[] values = gathered.ToArray();
+            return Apply(values[0], parts.Named(values));
+        });
+    }
 
     /// <summary>
-    /// Saves the model's parameters, the optimizer's state and the trainer's into a folder. Each file appears whole or not at all,
+    /// Saves the model's parameters, the optimizer's state, the objective's and the trainer's into a folder. Each file appears whole or not at all,
     /// <c>trainer.json</c> last: a folder with it is complete.
     /// </summary>
     /// <param name="folder">Created when absent.</param>
@@ -100,15 +142,23 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
             ["optimizer"] = "optimizer" + suffix,
             ["generator_seed"] = _generator.Seed,
             ["generator_position"] = _generator.Position,
-            ["data"] = dataState?.DeepClone(),
         };
+        (string, ITrainingState)[] states = [.. States];
+        if (states.Length > 0)
+        {
+            TrainingStateFile.Save(Path.Combine(folder, "state" + suffix), states);
+            json["state"] = "state" + suffix;
+            json["counters"] = TrainingStateFile.Counters(states);
+        }
+
+        json["data"] = dataState?.DeepClone();
         AtomicFile.WriteAllText(state, json.ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n");
 
         // The new trainer.json stands: what an older one referred to is of no more use.
         foreach (string old in Directory.EnumerateFiles(folder, "*.safetensors"))
         {
             string name = Path.GetFileName(old);
-            bool isCheckpoint = name.StartsWith("parameters-", StringComparison.Ordinal) || name.StartsWith("optimizer-", StringComparison.Ordinal);
+            bool isCheckpoint = FilePrefixes.Any(prefix => name.StartsWith(prefix, StringComparison.Ordinal));
             if (isCheckpoint && !name.EndsWith(suffix, StringComparison.Ordinal)) File.Delete(old);
         }
     }
@@ -136,13 +186,23 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
 
         int step = Field<int>(json, path, "step");
         ulong seed = Field<ulong>(json, path, "generator_seed"), position = Field<ulong>(json, path, "generator_position");
-        using SafetensorsFile parameters = SafetensorsFile.Open(Path.Combine(folder, Path.GetFileName(Field<string>(json, path, "parameters"))));
+        (string, ITrainingState)[] states = [.. States];
+        if (states.Length == 0 && json["state"] is not null)
+            throw new InvalidDataException($"{path}: field 'state' names {json["state"]!.ToJsonString()}, the state of an objective; it is resumed with a trainer made for that objective.");
+        using SafetensorsFile? state = states.Length == 0 ? null : SafetensorsFile.Open(FileOf("state"));
+        if (state is not null) TrainingStateFile.Check(state, states);
+        using SafetensorsFile parameters = SafetensorsFile.Open(FileOf("parameters"));
         StateDict.Load(model, parameters, device);
-        optimizer.Load(Path.Combine(folder, Path.GetFileName(Field<string>(json, path, "optimizer"))));
+        optimizer.Load(FileOf("optimizer"));
+        if (state is not null) TrainingStateFile.Restore(state, json["counters"] as JsonObject ?? [], states);
         Step = step;
+        if (_objective is not null) _objective.Step = step;
         _generator.Seed = seed;
         _generator.Position = position;
         return json["data"] as JsonObject;
+
+        // The name alone: a checkpoint refers to no file outside of its folder.
+        string FileOf(string field) => Path.Combine(folder, Path.GetFileName(Field<string>(json, path, field)));
     }
 
     /// <summary>Gives the optimizer's memory back.</summary>
@@ -153,28 +213,44 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
             ? found
             : throw new InvalidDataException($"{path}: field '{field}' must be a {typeof(T).Name}, found {json[field]?.ToJsonString() ?? "nothing"}.");
 
-    private StepResult Update(Func<float> accumulateGradients)
+    private IEnumerable<(string Name, ITrainingState State)> States => _objective?.State ?? [];
+
+    private StepResult UpdateBy(Func<float> accumulateGradients) => Update(() => Apply(accumulateGradients(), []));
+
+    private StepResult Update(Func<StepResult> step)
     {
         foreach (Parameter parameter in _parameters) parameter.ClearGradient();
         Generator outer = Generator.Current;
         Generator.Current = _generator;
-        float loss;
         try
         {
-            loss = accumulateGradients();
+            return step();
         }
         finally
         {
             Generator.Current = outer;
         }
+    }
 
+    /// <summary>Changes the parameters by the gradients that are there.</summary>
+    private StepResult Apply(float loss, LossPartValue[] parts)
+    {
         optimizer.LearningRate = options.Schedule.At(Step);
         double norm = optimizer.ClipByGlobalNorm(options.ClipNorm ?? double.PositiveInfinity);
-        if (!double.IsFinite(norm) || !float.IsFinite(loss))
-            throw new NotFiniteNumberException($"Step {Step + 1}: the loss is {loss} and the norm of the gradients {norm}. The parameters are those of step {Step}; a smaller learning rate or a longer warm-up may help.");
+        if (!double.IsFinite(norm) || !float.IsFinite(loss)) throw NotFinite(loss, norm, parts);
+        _objective?.AfterBackward();
         optimizer.Step();
+        _objective?.AfterUpdate(Step + 1);
         AfterUpdate?.Invoke();
         Step++;
-        return new StepResult(Step, loss, norm, optimizer.LearningRate);
+        return new StepResult(Step, loss, norm, optimizer.LearningRate) { Parts = parts };
+    }
+
+    private NotFiniteNumberException NotFinite(float loss, double norm, LossPartValue[] parts)
+    {
+        string of = parts.Length == 0 ? string.Empty : $" ({string.Join(", ", parts.Select(part => string.Create(CultureInfo.InvariantCulture, $"{part.Name} {part.Value}")))})";
+        return new NotFiniteNumberException(string.Create(
+            CultureInfo.InvariantCulture,
+            $"Step {Step + 1}: the loss is {loss}{of} and the norm of the gradients {norm}. The parameters are those of step {Step}; a smaller learning rate or a longer warm-up may help."));
     }
 }
