@@ -16,12 +16,12 @@ public interface ITrainingState
     IEnumerable<(string Name, IndexTensor Value)> Indices => [];
 
     /// <summary>Positions and the like, which go into <c>trainer.json</c>; null for none.</summary>
-    JsonObject? Counters => null;
+    JsonObject? SaveCounters() => null;
 
-    /// <summary>Takes back what <see cref="Counters"/> gave; the tensors have their old contents again by then.</summary>
+    /// <summary>Takes back what <see cref="SaveCounters"/> gave; the tensors have their old contents again by then.</summary>
     /// <param name="counters">What was saved.</param>
     /// <exception cref="InvalidDataException">A counter is missing or out of its range; the message names it.</exception>
-    void Restore(JsonObject? counters)
+    void RestoreCounters(JsonObject? counters)
     {
     }
 }

@@ -30,7 +30,7 @@ internal static class TrainingStateFile
     public static JsonObject Counters(IReadOnlyList<(string Name, ITrainingState State)> states)
     {
         JsonObject all = [];
-        foreach ((string name, ITrainingState state) in states) all[name] = state.Counters?.DeepClone();
+        foreach ((string name, ITrainingState state) in states) all[name] = state.SaveCounters();
         return all;
     }
 
@@ -76,7 +76,7 @@ internal static class TrainingStateFile
                 value.CopyFrom(values);
             }
 
-            state.Restore(counters[prefix] as JsonObject);
+            state.RestoreCounters(counters[prefix] as JsonObject);
         }
     }
 }

@@ -156,9 +156,9 @@ public sealed class ObjectiveTrainingTests
 
         public IEnumerable<(string Name, IndexTensor Value)> Indices => [("numbers", Numbers)];
 
-        public JsonObject Counters => new() { ["position"] = Position };
+        public JsonObject SaveCounters() => new() { ["position"] = Position };
 
-        public void Restore(JsonObject? counters)
+        public void RestoreCounters(JsonObject? counters)
         {
             int position = (int?)counters?["position"] ?? throw new InvalidDataException("position is missing.");
             if (position < 0 || position >= capacity) throw new InvalidDataException($"position {position} must be in [0, {capacity}).");
