@@ -50,6 +50,7 @@ public sealed class Tape : TensorScope
     /// <param name="operands">The tensors it read that may need a gradient; null for one that is absent.</param>
     public static Tensor Add(Function function, params ReadOnlySpan<Tensor?> operands)
     {
+        AnomalyDetection.Current?.Computed(function, operands);
         if (_recording is { } tape)
         {
             foreach (Tensor? operand in operands)
@@ -110,6 +111,7 @@ public sealed class Tape : TensorScope
         _recording = null;
         try
         {
+            AnomalyDetection? anomalies = AnomalyDetection.Current;
             GradientTarget target = loss.GradientTarget();
             IBackend backend = loss.Device.Backend;
             if (!seed.IsNull) backend.PassGradient(seed, target);
@@ -120,7 +122,12 @@ public sealed class Tape : TensorScope
             {
                 Function function = _functions[i];
                 Tensor output = function.Output;
-                if (output.HasGradient) function.Backward(output.GradientBuffer);
+                if (output.HasGradient)
+                {
+                    function.Backward(output.GradientBuffer);
+                    anomalies?.Differentiated(function);
+                }
+
                 function.Release();
                 if (ReferenceEquals(output, loss) || _retained?.Contains(output) == true) continue;
                 output.ReleaseGradient();

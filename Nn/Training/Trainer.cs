@@ -51,6 +51,7 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
     private readonly Generator _generator = new(options.Seed);
     private readonly Parameter[] _parameters = [.. model.NamedParameters().Select(named => named.Parameter)];
     private readonly PretrainingObjective? _objective;
+    private bool _isLocating;
 
     /// <summary>A trainer of an objective's model.</summary>
     /// <param name="objective">What is trained, and what must be saved with it.</param>
@@ -67,7 +68,10 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
 
     /// <summary>One step on one batch.</summary>
     /// <param name="loss">Computes the loss, a scalar; it runs while a tape records.</param>
-    /// <exception cref="NotFiniteNumberException">Loss or gradients are not finite; the parameters are left as they were.</exception>
+    /// <exception cref="NotFiniteNumberException">
+    /// Loss or gradients are not finite; the parameters are left as they were. The loss is computed a second time to find the operation that made
+    /// the first such number; the message names it.
+    /// </exception>
     public StepResult TrainStep(Func<Tensor> loss) => UpdateBy(() =>
     {
         using Tape tape = Tape.Record();
@@ -104,7 +108,10 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
     /// <param name="objective">The objective.</param>
     /// <param name="batch">The batch.</param>
     /// <exception cref="ArgumentException">The trainer was made for something else, so that it would not save the state of this objective.</exception>
-    /// <exception cref="NotFiniteNumberException">Loss or gradients are not finite; the parameters are left as they were, and nothing is enqueued.</exception>
+    /// <exception cref="NotFiniteNumberException">
+    /// Loss or gradients are not finite; the parameters are left as they were, and nothing is enqueued. The loss is computed a second time to find the
+    /// operation that made the first such number; the message names it.
+    /// </exception>
     public StepResult TrainStep<TBatch>(PretrainingObjective<TBatch> objective, TBatch batch)
     {
         ArgumentNullException.ThrowIfNull(objective);
@@ -219,12 +226,19 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
 
     private StepResult Update(Func<StepResult> step)
     {
-        foreach (Parameter parameter in _parameters) parameter.ClearGradient();
         Generator outer = Generator.Current;
         Generator.Current = _generator;
+        ulong position = _generator.Position;
         try
         {
+            foreach (Parameter parameter in _parameters) parameter.ClearGradient();
             return step();
+        }
+        catch (NotFiniteNumberException exception)
+        {
+            _generator.Position = position;
+            AnomalyException? anomaly = Locate(step);
+            throw anomaly is null ? exception : new NotFiniteNumberException($"{exception.Message} {anomaly.Message}", anomaly);
         }
         finally
         {
@@ -232,12 +246,40 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
         }
     }
 
+    /// <summary>Computes a step that went wrong once more, without its update, and looks at each operation; null when it does not go wrong again.</summary>
+    private AnomalyException? Locate(Func<StepResult> step)
+    {
+        IEnumerable<(string Name, Tensor Value)> states = States.SelectMany(state => state.State.Tensors.Select(tensor => ($"{state.Name}.{tensor.Name}", tensor.Value)));
+        using AnomalyDetection detection = AnomalyDetection.Watch(
+            model.NamedParameters().Where(named => named.Parameter.IsInitialized).Select(named => (named.Name, named.Parameter.Value)).Concat(states));
+        _isLocating = true;
+        try
+        {
+            foreach (Parameter parameter in _parameters) parameter.ClearGradient();
+            step();
+        }
+        catch (AnomalyException anomaly)
+        {
+            return anomaly;
+        }
+        catch (Exception) when (_isLocating)
+        {
+            // Whatever else a second pass may run into, such as data that can be read only once, is not what went wrong.
+        }
+        finally
+        {
+            _isLocating = false;
+        }
+
+        return null;
+    }
+
     /// <summary>Changes the parameters by the gradients that are there.</summary>
     private StepResult Apply(float loss, LossPartValue[] parts)
     {
         optimizer.LearningRate = options.Schedule.At(Step);
         double norm = optimizer.ClipByGlobalNorm(options.ClipNorm ?? double.PositiveInfinity);
-        if (!double.IsFinite(norm) || !float.IsFinite(loss)) throw NotFinite(loss, norm, parts);
+        if (_isLocating || !double.IsFinite(norm) || !float.IsFinite(loss)) throw NotFinite(loss, norm, parts);
         _objective?.AfterBackward();
         optimizer.Step();
         _objective?.AfterUpdate(Step + 1);
