@@ -15,6 +15,7 @@ public sealed class CocoCaptionDataset : IImageTextDataset
     private const long FileLimit = 1L << 30;
 
     private readonly List<Entry> _entries = [];
+    private readonly Dictionary<long, int> _firstOfPicture = [];
     private readonly IImageDecoder _decoder;
     private readonly ImageLimits _limits;
     private readonly string _root;
@@ -77,6 +78,13 @@ public sealed class CocoCaptionDataset : IImageTextDataset
         return _entries[index].Caption;
     }
 
+    /// <inheritdoc/>
+    public int PictureOf(int index)
+    {
+        ImageFiles.CheckIndex(index, Count);
+        return _firstOfPicture[_entries[index].ImageId];
+    }
+
     private void Read(JsonElement root, string path)
     {
         Dictionary<long, string> files = [];
@@ -104,6 +112,7 @@ public sealed class CocoCaptionDataset : IImageTextDataset
 
             string caption = InputFile.Field(annotation, "caption", JsonValueKind.String, where).GetString()!.Trim();
             long id = annotation.TryGetProperty("id", out _) ? Number(annotation, "id", where) : position;
+            _firstOfPicture.TryAdd(imageId, position);
             _entries.Add(new Entry(imageId, id, file, caption));
             position++;
         }

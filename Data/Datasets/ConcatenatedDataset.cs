@@ -49,6 +49,13 @@ public sealed class ConcatenatedDataset : IImageTextDataset
         return part.GetCaption(local);
     }
 
+    /// <inheritdoc/>
+    public int PictureOf(int index)
+    {
+        (IImageTextDataset part, int local) = Find(index);
+        return index - local + part.PictureOf(local);
+    }
+
     private (IImageTextDataset Part, int Local) Find(int index)
     {
         ImageFiles.CheckIndex(index, Count);

@@ -25,4 +25,11 @@ public interface IImageTextDataset
     /// <exception cref="InvalidDataException">The caption is damaged; the message names file, member and field.</exception>
     /// <exception cref="IOException">A file cannot be read or is no longer there.</exception>
     string GetCaption(int index);
+
+    /// <summary>
+    /// The first sample of the data set that shows the same picture as this one, so that the captions of one picture can be told to belong together;
+    /// the sample itself where each has a picture of its own.
+    /// </summary>
+    /// <param name="index">Index in [0, <see cref="Count"/>).</param>
+    int PictureOf(int index) => index;
 }

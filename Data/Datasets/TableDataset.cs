@@ -16,6 +16,7 @@ public sealed class TableDataset : IImageTextDataset
     private static readonly string[] CaptionColumns = ["caption", "text", "title", "description", "label"];
 
     private readonly List<Row> _rows = [];
+    private readonly Dictionary<string, int> _firstOfPicture = new(StringComparer.Ordinal);
     private readonly string[] _columns;
     private readonly int _imageColumn;
     private readonly int _captionColumn;
@@ -75,6 +76,13 @@ public sealed class TableDataset : IImageTextDataset
         return _rows[index].Fields[_captionColumn].Trim();
     }
 
+    /// <inheritdoc/>
+    public int PictureOf(int index)
+    {
+        ImageFiles.CheckIndex(index, Count);
+        return _firstOfPicture[_rows[index].Fields[_imageColumn]];
+    }
+
     private void ReadRows(DelimitedText text)
     {
         while (text.ReadRow() is { } fields)
@@ -89,6 +97,7 @@ public sealed class TableDataset : IImageTextDataset
                 throw new InvalidDataException($"{Name}: line {text.RowLine}: the field '{_columns[_imageColumn]}' is not a path.");
             }
 
+            _firstOfPicture.TryAdd(fields[_imageColumn], _rows.Count);
             _rows.Add(new Row(text.RowLine, fields));
         }
 

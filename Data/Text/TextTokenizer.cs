@@ -73,11 +73,14 @@ public abstract class TextTokenizer
 
     /// <summary>Makes a WordPiece tokenizer (lower case, accents stripped) from a vocabulary such as <see cref="BuildVocabulary"/> gives.</summary>
     /// <param name="pieces">Pieces in the order of their ids, with <c>[PAD]</c>, <c>[UNK]</c>, <c>[CLS]</c> and <c>[SEP]</c> among them.</param>
+    /// <param name="specialTokens">Further special tokens, such as BLIP's <c>[DEC]</c> and <c>[ENC]</c>; those that are no pieces yet get the next ids.</param>
     /// <exception cref="InvalidDataException">A special token is missing.</exception>
-    public static TextTokenizer FromVocabulary(IReadOnlyList<string> pieces)
+    public static TextTokenizer FromVocabulary(IReadOnlyList<string> pieces, params IReadOnlyList<string> specialTokens)
     {
         ArgumentNullException.ThrowIfNull(pieces);
-        return new WordPieceTextTokenizer(new TokenizerVocabulary([.. pieces], "vocabulary"), TokenizerSettings.Bert());
+        ArgumentNullException.ThrowIfNull(specialTokens);
+        string[] all = [.. pieces, .. specialTokens.Except(pieces, StringComparer.Ordinal)];
+        return new WordPieceTextTokenizer(new TokenizerVocabulary(all, "vocabulary"), TokenizerSettings.Bert() with { AddedTokens = [.. specialTokens] });
     }
 
     /// <summary>

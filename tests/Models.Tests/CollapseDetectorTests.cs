@@ -57,7 +57,7 @@ public sealed class CollapseDetectorTests
         Assert.Empty(Observe((step, features) => Fill(features, step, spread: 1)));
         Assert.Equal([TrainingFault.DeadQueue], Faults(Observe((_, _) => { }, filled: 0)));
         Assert.Equal([TrainingFault.CollapsedFeatures], Faults(Observe((step, features) => Fill(features, step, spread: 1e-3f))));
-        Assert.Equal([TrainingFault.CollapsedFeatures, TrainingFault.DeadQueue], Faults(Observe((_, features) => features.AsSpan().Fill(0.5f))));
+        Assert.Equal([TrainingFault.DeadQueue, TrainingFault.CollapsedFeatures], Faults(Observe((_, features) => features.AsSpan().Fill(0.5f))));
         Assert.Equal([TrainingFault.NotFinite], Faults(Observe((step, features) => features[step % features.Length] = float.NaN)));
         Assert.Contains("nothing was ever enqueued", Observe((_, _) => { }, filled: 0)[0].Message, StringComparison.Ordinal);
         Assert.Contains("nothing is enqueued any more", Observe((_, _) => { })[0].Message, StringComparison.Ordinal);
@@ -251,7 +251,7 @@ public sealed class CollapseDetectorTests
             _device.Dispose();
         }
 
-        /// <summary>Vectors, the same with a little noise, and for each a token that three of its signs say.</summary>
+        /// <summary>Vectors, the same with some noise, and for each a token that three of its signs say.</summary>
         private (Tensor Images, Tensor Texts, IndexTensor Tokens) Data(int seed)
         {
             Random random = new(seed);
@@ -263,7 +263,7 @@ public sealed class CollapseDetectorTests
                 {
                     int at = (row * Width) + i;
                     images[at] = (4 * random.NextSingle()) - 2;
-                    texts[at] = images[at] + (0.2f * ((2 * random.NextSingle()) - 1));
+                    texts[at] = images[at] + (0.8f * ((2 * random.NextSingle()) - 1));
                 }
 
                 tokens[row] = (images[row * Width] > 0 ? 1 : 0) + (images[(row * Width) + 1] > 0 ? 2 : 0) + (images[(row * Width) + 2] > 0 ? 4 : 0);
