@@ -94,7 +94,7 @@ public sealed class CocoCaptionDataset : IImageTextDataset
             string where = $"{path}: images[{position++}]";
             string file = InputFile.Field(image, "file_name", JsonValueKind.String, where).GetString()!;
             ImageFiles.Below(_root, file, where);
-            if (!files.TryAdd(Number(image, "id", where), file))
+            if (!files.TryAdd(InputFile.WholeNumber(image, "id", where), file))
             {
                 throw new InvalidDataException($"{where}: another image has the same id.");
             }
@@ -104,25 +104,18 @@ public sealed class CocoCaptionDataset : IImageTextDataset
         foreach (JsonElement annotation in InputFile.Field(root, "annotations", JsonValueKind.Array, path).EnumerateArray())
         {
             string where = $"{path}: annotations[{position}]";
-            long imageId = Number(annotation, "image_id", where);
+            long imageId = InputFile.WholeNumber(annotation, "image_id", where);
             if (!files.TryGetValue(imageId, out string? file))
             {
                 throw new InvalidDataException($"{where}: 'image_id' is {imageId}, which no image has.");
             }
 
             string caption = InputFile.Field(annotation, "caption", JsonValueKind.String, where).GetString()!.Trim();
-            long id = annotation.TryGetProperty("id", out _) ? Number(annotation, "id", where) : position;
+            long id = annotation.TryGetProperty("id", out _) ? InputFile.WholeNumber(annotation, "id", where) : position;
             _firstOfPicture.TryAdd(imageId, position);
             _entries.Add(new Entry(imageId, id, file, caption));
             position++;
         }
-    }
-
-    private static long Number(JsonElement parent, string name, string where)
-    {
-        return InputFile.Field(parent, name, JsonValueKind.Number, where).TryGetInt64(out long value)
-            ? value
-            : throw new InvalidDataException($"{where}: the field '{name}' is not a whole number.");
     }
 
     [StructLayout(LayoutKind.Auto)]

@@ -81,6 +81,13 @@ internal static class InputFile
             : throw new InvalidDataException($"{where}: the field '{name}' should be a json {Name(kind)} and is {Name(value.ValueKind)}.");
     }
 
+    public static long WholeNumber(JsonElement parent, string name, string where)
+    {
+        return Field(parent, name, JsonValueKind.Number, where).TryGetInt64(out long value)
+            ? value
+            : throw new InvalidDataException($"{where}: the field '{name}' is not a whole number.");
+    }
+
     public static string Name(JsonValueKind kind)
     {
         return kind switch

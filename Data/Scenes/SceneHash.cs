@@ -10,6 +10,7 @@ internal enum SceneDraw
     Distractor,
     Noise,
     Features,
+    Entailment,
 }
 
 /// <summary>A 64-bit mixing hash that does not change between runs, machines or library versions: splits and noise depend on it.</summary>

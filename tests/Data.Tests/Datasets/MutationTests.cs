@@ -47,6 +47,18 @@ public sealed class MutationTests : IDisposable
     }
 
     [Theory]
+    [InlineData("q.json")]
+    [InlineData("a.json")]
+    public void VqaJson(string damaged)
+    {
+        _folder.Write("a.png", "A");
+        string questions = _folder.Write("q.json", """{"data_subtype":"x","questions":[{"question_id":1,"image_id":2,"question":"one \u00e9","image":"a.png"}]}""");
+        string annotations = _folder.Write("a.json", """{"annotations":[{"question_id":1,"answer_type":"other","answers":[{"answer":"x"},{"answer":"\u00e9"}]}]}""");
+        string path = _folder.File(damaged);
+        Run(File.ReadAllBytes(path), 10_000, path, () => ReadAll(new VqaDataset(questions, annotations, new StubDecoder())));
+    }
+
+    [Theory]
     [InlineData("t.csv")]
     [InlineData("t.tsv")]
     public void Tables(string name)
