@@ -1,3 +1,5 @@
+using MiniVlp.Kernels;
+
 namespace MiniVlp.Tensors;
 
 /// <summary>
@@ -30,5 +32,32 @@ public sealed class Generator(ulong seed, ulong position = 0)
         ulong first = Position;
         Position += ((ulong)count + 3) / 4;
         return first;
+    }
+
+    /// <summary>A number uniform in [0, 1) with 53 random bits, for what the host decides; uses up one counter.</summary>
+    public double NextUniform() => (NextBits() >> 11) * (1.0 / (1UL << 53));
+
+    /// <summary>A whole number in [0, <paramref name="count"/>), each equally likely but for 2⁻³²; uses up one counter.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The count is below 1.</exception>
+    public int Next(int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
+        return (int)Math.BigMul(NextBits(), (ulong)count, out _);
+    }
+
+    /// <summary>Puts the values in random order (Fisher and Yates); uses up one counter for each but the first.</summary>
+    public void Shuffle<T>(Span<T> values)
+    {
+        for (int i = values.Length - 1; i > 0; i--)
+        {
+            int j = Next(i + 1);
+            (values[i], values[j]) = (values[j], values[i]);
+        }
+    }
+
+    private ulong NextBits()
+    {
+        (uint low, uint high, _, _) = Philox.Generate(Seed, Position++);
+        return ((ulong)high << 32) | low;
     }
 }

@@ -10,12 +10,17 @@ public sealed class IndexTensor : IDisposable
 
     /// <summary>A tensor of integers with undefined contents; integers have no gradient, so anyone may fill one.</summary>
     public IndexTensor(Shape shape, Device? device = null)
+        : this(shape, device ?? Device.Cpu, TensorScope.Current)
+    {
+    }
+
+    private IndexTensor(Shape shape, Device device, TensorScope? owner)
     {
         Shape = shape;
-        Device = device ?? Device.Cpu;
-        _buffer = Device.Backend.Rent(shape.Length, ElementType.Int32);
+        Device = device;
+        _buffer = device.Backend.Rent(shape.Length, ElementType.Int32);
         _ownsMemory = true;
-        TensorScope.Current?.Own(this);
+        owner?.Own(this);
     }
 
     private IndexTensor(Shape shape, Device device, DeviceBuffer view)
@@ -45,6 +50,9 @@ public sealed class IndexTensor : IDisposable
         return tensor;
     }
 
+    /// <summary>A tensor of integers with undefined contents that no scope owns: for state that outlives every step.</summary>
+    public static IndexTensor CreatePersistent(Shape shape, Device device) => new(shape, device, owner: null);
+
     /// <summary>Replaces the elements by host values, exactly as many; not for a view.</summary>
     /// <exception cref="ShapeException">The number of values is not that of the shape.</exception>
     public void CopyFrom(ReadOnlySpan<int> values)
@@ -53,6 +61,30 @@ public sealed class IndexTensor : IDisposable
         Device.Backend.Upload(values, Buffer);
         KnownRange = ViewOf is null ? RangeOf(values) : null;
         if (ViewOf is { } source) source.KnownRange = null;
+    }
+
+    /// <summary>Replaces as many elements as <paramref name="source"/> has, from element <paramref name="start"/> on; not for a view.</summary>
+    /// <param name="source">On the device of this tensor.</param>
+    /// <param name="start">The first element that is replaced, in row-major order.</param>
+    /// <exception cref="ShapeException">The elements do not fit in.</exception>
+    /// <exception cref="ArgumentException">The tensors are on different devices.</exception>
+    public void CopyFrom(IndexTensor source, int start)
+    {
+        if (start < 0 || start > Shape.Length - source.Shape.Length) throw new ShapeException($"CopyFrom: the {source.Shape.Length} elements of {source.Shape} do not fit into {Shape} from element {start} on.");
+        if (!ReferenceEquals(Device, source.Device)) throw new ArgumentException($"CopyFrom: both tensors must be on one device, but they are on {Device} and {source.Device}.", nameof(source));
+        Device.Backend.Copy(source.Buffer, Buffer.Slice(start, source.Shape.Length));
+        KnownRange = null;
+        if (ViewOf is { } viewed) viewed.KnownRange = null;
+        GC.KeepAlive(source);
+    }
+
+    /// <summary>Rows start .. start + count - 1 of the leading axis; a view: [n, ...] to [count, ...].</summary>
+    /// <exception cref="ShapeException">The rows do not lie inside, or there is no axis.</exception>
+    public IndexTensor Slice(int start, int count)
+    {
+        if (Shape.Rank == 0 || start < 0 || count < 0 || start > Shape[0] - count) throw new ShapeException($"Slice: rows {start} .. {start} + {count} do not lie inside {Shape}.");
+        int row = Shape.LengthAfter(0);
+        return new IndexTensor(Shape.Create([count, .. Shape.ToArray()[1..]]), Device, Buffer.Slice(start * row, count * row)) { ViewOf = ViewOf ?? this, KnownRange = KnownRange };
     }
 
     /// <summary>0, 1, ..., <paramref name="count"/> - 1.</summary>

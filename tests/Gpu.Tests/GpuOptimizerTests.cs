@@ -1,6 +1,7 @@
 using MiniVlp.Kernels;
 using MiniVlp.Nn;
 using MiniVlp.Nn.Optimizers;
+using MiniVlp.Nn.Pretraining;
 using MiniVlp.Tensors;
 using Xunit;
 
@@ -73,11 +74,11 @@ public sealed class GpuOptimizerTests
         Device device = GpuDevices.Require(deviceName);
         int[] sizes = SizesFor(deviceName);
         using Parameters online = new(device, sizes), copy = new(device, sizes);
-        MomentumCopy momentum = new(online, copy);
+        MomentumEncoder momentum = new(online, copy, MomentumSchedule.Constant(0.75));
         float[][] start = [.. online.All.Select(p => p.Value.ToArray())];
         float[][] target = [.. sizes.Select((size, i) => Parameters.Values(size, 50 + i))];
         for (int i = 0; i < sizes.Length; i++) online.All[i].Assign(target[i], device);
-        momentum.Update(0.75);
+        momentum.Update();
         for (int i = 0; i < sizes.Length; i++)
         {
             float[] after = copy.All[i].Value.ToArray();

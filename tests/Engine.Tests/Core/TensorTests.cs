@@ -169,6 +169,51 @@ public sealed class TensorTests
         Assert.False(Tape.IsRecording);
     }
 
+    [Fact]
+    public void IntegersAreReplacedInPartAndWhatIsKnownOfThemIsForgotten()
+    {
+        using IndexTensor ids = IndexTensor.CreatePersistent([3, 2], Device.Cpu), fresh = IndexTensor.FromArray([7, 8], [1, 2]);
+        ids.CopyFrom([1, 2, 3, 4, 5, 0]);
+        ids.CopyFrom(fresh.Slice(0, 1), 3);
+        Assert.Equal([1, 2, 3, 7, 8, 0], ids.ToArray());
+        Assert.Equal(Shape.Create([2, 2]), ids.Slice(1, 2).Shape);
+        Assert.Equal([3, 7, 8, 0], ids.Slice(1, 2).ToArray());
+
+        // 8 is now the largest: a table of six rows has no such row.
+        Assert.Throws<ArgumentOutOfRangeException>(() => Tensor.Zeros([6, 1]).GatherRows(ids));
+        Assert.Throws<ShapeException>(() => ids.CopyFrom(fresh, 5));
+        Assert.Throws<ShapeException>(() => ids.Slice(2, 2));
+        using Device other = Device.CreateCpu(1);
+        using IndexTensor elsewhere = IndexTensor.FromArray([1], [1], other);
+        Assert.Throws<ArgumentException>(() => ids.CopyFrom(elsewhere, 0));
+    }
+
+    [Fact]
+    public void TheHostDrawsFromTheStreamThatAPositionNames()
+    {
+        Generator generator = new(3, 5);
+        double first = generator.NextUniform();
+        Assert.Equal(6UL, generator.Position);
+        Assert.Equal(first, new Generator(3, 5).NextUniform());
+        int[] counts = new int[7];
+        double sum = 0;
+        for (int i = 0; i < 70_000; i++)
+        {
+            counts[generator.Next(7)]++;
+            double uniform = generator.NextUniform();
+            Assert.InRange(uniform, 0, 1 - 1e-17);
+            sum += uniform;
+        }
+
+        Assert.All(counts, count => Assert.InRange(count, 9_600, 10_400));
+        Assert.Equal(0.5, sum / 70_000, 0.005);
+        int[] values = [.. Enumerable.Range(0, 20)];
+        generator.Shuffle<int>(values);
+        Assert.NotEqual(Enumerable.Range(0, 20), values);
+        Assert.Equal(Enumerable.Range(0, 20), values.Order());
+        Assert.Throws<ArgumentOutOfRangeException>(() => generator.Next(0));
+    }
+
     /// <summary>The one way to a tensor with undefined contents is a Function, whose Backward is abstract.</summary>
     [Fact]
     public void NothingButAFunctionAllocatesAResult()

@@ -6,6 +6,7 @@ public sealed partial class OpGoldenTests
 {
     private const string WithResNet = "convolution, pooling and BatchNorm come with ResNet";
     private const string Optimizers = "checked by OptimizerGoldenTests";
+    private const string Pretraining = "checked by PretrainingGoldenTests";
     private const string Images = "a picture operation, checked by Data.Tests";
 
     /// <summary>Operators or cases without a handler here, and why.</summary>
@@ -29,8 +30,8 @@ public sealed partial class OpGoldenTests
         ["training_loop"] = Optimizers,
         ["lr_schedule"] = Optimizers,
         ["clip_grad_norm"] = Optimizers,
-        ["ema_update"] = Optimizers,
-        ["moco"] = Optimizers,
+        ["ema_update"] = Pretraining,
+        ["moco"] = Pretraining,
         ["pil_resize"] = Images,
         ["pil_resize_box"] = Images,
         ["pil_convert_grey"] = Images,
