@@ -15,6 +15,7 @@ public static class Architectures
         ["CLIPModel"] = Clip.FromPretrained,
         ["VisionTextDualEncoderModel"] = VisionTextDualEncoder.FromPretrained,
         ["SiglipModel"] = Siglip.FromPretrained,
+        ["ViTMAEForPreTraining"] = Mae.FromPretrained,
     };
 
     /// <summary>The class names of Hugging Face that this library can load.</summary>

@@ -193,7 +193,7 @@ public sealed record ClipConfig
 /// CLIP: two encoders trained so that matching image-text pairs score highest (Radford et al., arXiv:2103.00020). Parameter names are
 /// those of <c>CLIPModel</c>.
 /// </summary>
-public sealed class Clip : PretrainedModel, IDualEncoder
+public sealed class Clip : PretrainedModel, IDualEncoder, IImageEncoder
 {
     private readonly Linear _visualProjection;
     private readonly Linear _textProjection;
@@ -224,6 +224,12 @@ public sealed class Clip : PretrainedModel, IDualEncoder
     public Parameter LogitScale => _logitScale;
 
     /// <inheritdoc/>
+    public int ImageSize => Config.ImageSize;
+
+    /// <inheritdoc/>
+    public int FeatureWidth => Config.Vision.Width;
+
+    /// <inheritdoc/>
     public override string Architecture => "CLIPModel";
 
     /// <summary>
@@ -246,6 +252,9 @@ public sealed class Clip : PretrainedModel, IDualEncoder
 
     /// <summary>images [batch, 3, size, size] to unit vectors [batch, projection].</summary>
     public Tensor EncodeImage(Tensor images) => _visualProjection.Forward(VisionEncoder.Pool(VisionEncoder.Forward(images))).L2Normalize();
+
+    /// <summary>images [batch, 3, size, size] to what the image tower gives in front of any projection, [batch, width].</summary>
+    public Tensor ImageFeatures(Tensor images) => VisionEncoder.Pool(VisionEncoder.Forward(images));
 
     /// <summary>Texts of [batch, tokens] to unit vectors [batch, projection].</summary>
     public Tensor EncodeText(TextBatch text) => _textProjection.Forward(TextEncoder.Pool(TextEncoder.Forward(text), text.TokenIds)).L2Normalize();

@@ -72,13 +72,16 @@ public sealed class ConfigJson
     }
 
     /// <summary>A number between two bounds; the default when the field is absent, or an error when there is no default.</summary>
-    public float Number(string field, float? defaultValue = null, double minimum = -1e30, double maximum = 1e30)
+    public float Number(string field, float? defaultValue = null, double minimum = -1e30, double maximum = 1e30) => (float)Real(field, defaultValue, minimum, maximum);
+
+    /// <summary>The same in double precision, for numbers that are computed with before they are rounded.</summary>
+    public double Real(string field, double? defaultValue = null, double minimum = -1e30, double maximum = 1e30)
     {
         JsonNode? node = Find(field, defaultValue is not null, "a number");
         if (node is null) return defaultValue!.Value;
         if (node is not JsonValue value || !value.TryGetValue(out double number)) throw Wrong(field, "a number", node);
         if (!(number >= minimum && number <= maximum)) throw Wrong(field, $"a number from {minimum} to {maximum}", node);
-        return (float)number;
+        return number;
     }
 
     /// <summary>true or false; the default when the field is absent.</summary>

@@ -76,11 +76,10 @@ public static class Parity
 
     private static ParityRow Compare(string name, SafetensorsFile expected, Dictionary<string, (Shape Shape, float[] Values)> results, Tolerances tolerances)
     {
-        float[] reference = new float[checked((int)expected.Entry(name).ElementCount)];
-        expected.ReadFloat32(name, reference);
+        float[] reference = Reference(expected, name, out bool isExact);
         double scale = 0;
         foreach (float value in reference) scale = Math.Max(scale, Math.Abs(value));
-        double allowed = tolerances.Allowed(IsGradient(name), scale);
+        double allowed = isExact ? 0 : tolerances.Allowed(IsGradient(name), scale);
         if (!results.TryGetValue(name, out (Shape Shape, float[] Values) actual)) return new ParityRow(name, double.NaN, double.NaN, allowed, "missing");
         if (!expected.Entry(name).Shape.SequenceEqual(actual.Shape.ToArray().Select(size => (long)size)))
             return new ParityRow(name, double.NaN, double.NaN, allowed, $"shape {actual.Shape}, expected [{string.Join(", ", expected.Entry(name).Shape)}]");
@@ -93,6 +92,24 @@ public static class Parity
         }
 
         return new ParityRow(name, largest, scale > 0 ? largest / scale : largest, allowed, null);
+    }
+
+    /// <summary>The stored values; integers, which must agree to the last one, as floating-point numbers.</summary>
+    private static float[] Reference(SafetensorsFile expected, string name, out bool isExact)
+    {
+        TensorEntry entry = expected.Entry(name);
+        float[] values = new float[checked((int)entry.ElementCount)];
+        isExact = entry.Dtype is not (SafetensorsDtype.F32 or SafetensorsDtype.F16 or SafetensorsDtype.BF16 or SafetensorsDtype.F64);
+        if (!isExact)
+        {
+            expected.ReadFloat32(name, values);
+            return values;
+        }
+
+        int[] integers = new int[values.Length];
+        expected.ReadInt32(name, integers);
+        for (int i = 0; i < values.Length; i++) values[i] = integers[i];
+        return values;
     }
 
     /// <summary>What may differ: absolute + relative · max|reference|.</summary>

@@ -7,7 +7,7 @@ using MiniVlp.Tensors.Safetensors;
 namespace MiniVlp.Models;
 
 /// <summary>One forward pass for <see cref="Parity"/>: inputs by their names in the reference, results under theirs.</summary>
-internal sealed class ParityRun(SafetensorsFile inputs, Device device)
+internal sealed partial class ParityRun(SafetensorsFile inputs, Device device)
 {
     /// <summary>What was computed so far, copied to the host before a backward pass gives the memory back.</summary>
     public Dictionary<string, (Shape Shape, float[] Values)> Results { get; } = new(StringComparer.Ordinal);
@@ -32,6 +32,7 @@ internal sealed class ParityRun(SafetensorsFile inputs, Device device)
             case Clip clip: Forward(clip); break;
             case VisionTextDualEncoder dual: Forward(dual); break;
             case Siglip siglip: Forward(siglip); break;
+            case Mae mae: Forward(mae); break;
             default: throw new ModelFormatException($"{inputs.Path}: no comparison is written for {model.Architecture}.");
         }
     }
@@ -42,6 +43,9 @@ internal sealed class ParityRun(SafetensorsFile inputs, Device device)
         Results[name] = (value.Shape, value.ToArray());
         return value;
     }
+
+    /// <summary>Stores integers under their name in the reference.</summary>
+    private void AddResult(string name, IndexTensor value) => Results[name] = (value.Shape, [.. value.ToArray().Select(number => (float)number)]);
 
     private void Forward(VisionTransformer model)
     {

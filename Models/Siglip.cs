@@ -97,7 +97,7 @@ public sealed record SiglipConfig
 /// SigLIP: two encoders trained with a sigmoid on every pair instead of a softmax over the batch (Zhai et al., arXiv:2303.15343).
 /// Parameter names are those of <c>SiglipModel</c>.
 /// </summary>
-public sealed class Siglip : PretrainedModel, IDualEncoder
+public sealed class Siglip : PretrainedModel, IDualEncoder, IImageEncoder
 {
     /// <summary>Declares the parts.</summary>
     /// <param name="config">Sizes.</param>
@@ -126,6 +126,12 @@ public sealed class Siglip : PretrainedModel, IDualEncoder
     public Parameter LogitBias { get; }
 
     /// <inheritdoc/>
+    public int ImageSize => Config.ImageSize;
+
+    /// <inheritdoc/>
+    public int FeatureWidth => Config.Vision.Width;
+
+    /// <inheritdoc/>
     public override string Architecture => "SiglipModel";
 
     /// <summary>Loads a Hugging Face folder.</summary>
@@ -143,6 +149,9 @@ public sealed class Siglip : PretrainedModel, IDualEncoder
 
     /// <inheritdoc/>
     public Tensor EncodeImage(Tensor images) => VisionEncoder.Pool(VisionEncoder.Forward(images)).L2Normalize();
+
+    /// <summary>images [batch, 3, size, size] to what the image tower gives in front of any projection, [batch, width].</summary>
+    public Tensor ImageFeatures(Tensor images) => VisionEncoder.Pool(VisionEncoder.Forward(images));
 
     /// <inheritdoc/>
     public Tensor EncodeText(TextBatch text) => TextEncoder.Pool(TextEncoder.Forward(text)).L2Normalize();

@@ -47,7 +47,7 @@ public sealed record VisionTextDualEncoderConfig(VisionTransformerConfig Vision,
 /// A vision transformer and a BERT that meet in one space, each read out through its pooler and trained as CLIP is (LiT, arXiv:2111.07991,
 /// freezes the image tower). Parameter names are those of <c>VisionTextDualEncoderModel</c>.
 /// </summary>
-public sealed class VisionTextDualEncoder : PretrainedModel, IDualEncoder
+public sealed class VisionTextDualEncoder : PretrainedModel, IDualEncoder, IImageEncoder
 {
     private readonly Linear _visualProjection;
     private readonly Linear _textProjection;
@@ -77,6 +77,12 @@ public sealed class VisionTextDualEncoder : PretrainedModel, IDualEncoder
     public Parameter LogitScale { get; }
 
     /// <inheritdoc/>
+    public int ImageSize => VisionEncoder.ImageSize;
+
+    /// <inheritdoc/>
+    public int FeatureWidth => VisionEncoder.FeatureWidth;
+
+    /// <inheritdoc/>
     public override string Architecture => "VisionTextDualEncoderModel";
 
     /// <summary>Loads a Hugging Face folder.</summary>
@@ -94,6 +100,9 @@ public sealed class VisionTextDualEncoder : PretrainedModel, IDualEncoder
 
     /// <inheritdoc/>
     public Tensor EncodeImage(Tensor images) => ProjectImage(VisionEncoder.Pool(VisionEncoder.Forward(images)));
+
+    /// <summary>images [batch, 3, size, size] to what the image tower gives in front of any projection, [batch, width].</summary>
+    public Tensor ImageFeatures(Tensor images) => VisionEncoder.ImageFeatures(images);
 
     /// <inheritdoc/>
     public Tensor EncodeText(TextBatch text) => ProjectText(TextEncoder.Pool(TextEncoder.Forward(text)));

@@ -112,7 +112,7 @@ public sealed record VisionTransformerConfig
 /// The vision transformer: an image is a sequence of patch tokens behind a class token (Dosovitskiy et al., arXiv:2010.11929).
 /// Parameter names are those of Hugging Face's <c>ViTModel</c>.
 /// </summary>
-public sealed class VisionTransformer : PretrainedModel
+public sealed class VisionTransformer : PretrainedModel, IImageEncoder
 {
     private readonly Parameter _classToken;
     private readonly Parameter _positions;
@@ -121,16 +121,26 @@ public sealed class VisionTransformer : PretrainedModel
     private readonly Transformer _encoder;
     private readonly LayerNorm _norm;
     private readonly Linear? _pooler;
+    private readonly bool _hasFixedPositions;
 
     /// <summary>Declares the parts.</summary>
     /// <param name="config">Sizes.</param>
     /// <param name="pooler">Whether there is a pooler, tanh of a linear layer on the class token; classifiers have none.</param>
     public VisionTransformer(VisionTransformerConfig config, bool pooler = true)
+        : this(config, pooler, hasFixedPositions: false, Initializers.Normal(0.02f))
+    {
+    }
+
+    /// <summary>The same, with positions that are learned or the fixed sines and cosines of MAE, and with a choice of how the matrices of the blocks are filled.</summary>
+    internal VisionTransformer(VisionTransformerConfig config, bool pooler, bool hasFixedPositions, Initializer initializer)
     {
         Config = config;
+        _hasFixedPositions = hasFixedPositions;
         _classToken = Add("embeddings.cls_token", [1, 1, config.Width], Initializers.TruncatedNormal(0.02f));
-        _positions = Add("embeddings.position_embeddings", [1, config.PatchCount + 1, config.Width], Initializers.TruncatedNormal(0.02f));
-        _patches = Add("embeddings.patch_embeddings.projection", new PatchEmbedding(config.PatchSize, config.Width, config.Channels));
+        _positions = Add("embeddings.position_embeddings", [1, config.PatchCount + 1, config.Width], hasFixedPositions ? SineCosinePositions.Fill : Initializers.TruncatedNormal(0.02f));
+        _positions.IsTrainable = !hasFixedPositions;
+        _patches = Add("embeddings.patch_embeddings.projection", new PatchEmbedding(
+            config.PatchSize, config.Width, config.Channels, initializer: hasFixedPositions ? Initializers.XavierUniform : null));
         _dropout = Add(string.Empty, new Dropout(config.DropoutRate));
         _encoder = Add(string.Empty, new Transformer("encoder.layer", config.Layers, new TransformerBlockOptions
         {
@@ -141,6 +151,9 @@ public sealed class VisionTransformer : PretrainedModel
             Names = TransformerBlockNames.Vit,
             NormEpsilon = config.NormEpsilon,
             AttentionBias = config.AttentionBias,
+            AttentionInitializer = initializer,
+            HiddenInitializer = initializer,
+            ResidualInitializer = initializer,
             DropoutRate = config.DropoutRate,
             DropPathRate = config.DropPathRate,
         }));
@@ -153,6 +166,12 @@ public sealed class VisionTransformer : PretrainedModel
 
     /// <summary>The stack of blocks.</summary>
     public Transformer Encoder => _encoder;
+
+    /// <inheritdoc/>
+    public int ImageSize => Config.ImageSize;
+
+    /// <inheritdoc/>
+    public int FeatureWidth => Config.Width;
 
     /// <inheritdoc/>
     public override string Architecture => "ViTModel";
@@ -183,17 +202,38 @@ public sealed class VisionTransformer : PretrainedModel
     public Tensor Forward(Tensor images, ICollection<Tensor>? hiddenStates = null)
         => _norm.Forward(_encoder.Forward(Embed(images), default, hiddenStates));
 
+    /// <summary>
+    /// The same of some patches alone, in the given order: images [batch, channels, height, width] and visible [batch, count] to [batch, 1 + count, width].
+    /// What is left out costs nothing, which is what makes masked autoencoders fast (arXiv:2111.06377).
+    /// </summary>
+    /// <param name="images">Normalised pixels; height and width are multiples of the patch size.</param>
+    /// <param name="visible">For each image, numbers of patches, counted row by row from 0.</param>
+    /// <param name="hiddenStates">When given, receives the input of every block and the output of the last.</param>
+    public Tensor Forward(Tensor images, IndexTensor visible, ICollection<Tensor>? hiddenStates = null)
+    {
+        Tensor positions = PositionInterpolation.ForImage(Positions, images, Config.PatchSize);
+        Tensor patches = _patches.Forward(images, visible) + positions.Slice(1, positions.Shape[0] - 1).GatherRows(visible);
+        Tensor classToken = _classToken.Value.Reshape([1, Config.Width]) + positions.Slice(0, 1);
+        return _norm.Forward(_encoder.Forward(_dropout.Forward(patches.Prepend(classToken)), default, hiddenStates));
+    }
+
     /// <summary>tokens [batch, 1 + patches, width] of <see cref="Forward"/> to tanh(dense(class token)) [batch, width].</summary>
     /// <exception cref="InvalidOperationException">The model was made without a pooler.</exception>
     public Tensor Pool(Tensor tokens) => _pooler is null
         ? throw new InvalidOperationException("This vision transformer has no pooler.")
         : _pooler.Forward(tokens.Token(0), Activation.Tanh);
 
+    /// <summary>images [batch, channels, size, size] to the class token after the final norm, [batch, width], in front of any pooler.</summary>
+    public Tensor ImageFeatures(Tensor images) => Forward(images).Token(0);
+
     private Tensor Embed(Tensor images)
     {
         Tensor tokens = _patches.Forward(images).Prepend(_classToken.Value.Reshape([Config.Width]));
-        return _dropout.Forward(tokens + PositionInterpolation.ForImage(_positions.Value, images, Config.PatchSize));
+        return _dropout.Forward(tokens + PositionInterpolation.ForImage(Positions, images, Config.PatchSize));
     }
+
+    /// <summary>A fixed table has no gradient, also where somebody thaws all parameters.</summary>
+    private Tensor Positions => _hasFixedPositions ? _positions.Value.Detach() : _positions.Value;
 }
 
 /// <summary>Resizes a grid of learned positions to that of another image size.</summary>
@@ -217,7 +257,7 @@ internal static class PositionInterpolation
 /// <summary>
 /// A vision transformer with a linear classifier on the class token. Parameter names are those of <c>ViTForImageClassification</c>.
 /// </summary>
-public sealed class VisionTransformerClassifier : PretrainedModel
+public sealed class VisionTransformerClassifier : PretrainedModel, IImageEncoder
 {
     private readonly Linear _classifier;
 
@@ -236,6 +276,12 @@ public sealed class VisionTransformerClassifier : PretrainedModel
 
     /// <summary>Names of the classes, as <c>id2label</c> has them.</summary>
     public IReadOnlyList<string> Labels { get; }
+
+    /// <inheritdoc/>
+    public int ImageSize => Backbone.ImageSize;
+
+    /// <inheritdoc/>
+    public int FeatureWidth => Backbone.FeatureWidth;
 
     /// <inheritdoc/>
     public override string Architecture => "ViTForImageClassification";
@@ -271,6 +317,9 @@ public sealed class VisionTransformerClassifier : PretrainedModel
 
     /// <summary>images [batch, channels, height, width] to logits [batch, classes].</summary>
     public Tensor Forward(Tensor images, ICollection<Tensor>? hiddenStates = null) => _classifier.Forward(Backbone.Forward(images, hiddenStates).Token(0));
+
+    /// <inheritdoc/>
+    public Tensor ImageFeatures(Tensor images) => Backbone.ImageFeatures(images);
 
     /// <summary>Mean cross-entropy of the logits against labels [batch].</summary>
     public Tensor Loss(Tensor images, IndexTensor labels) => Forward(images).CrossEntropy(labels);

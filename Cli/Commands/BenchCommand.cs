@@ -9,14 +9,14 @@ namespace MiniVlp.Cli.Commands;
 /// <summary><c>minivlp bench</c>: what the machine can do, then the workloads of bench/README.md and how close each comes to it.</summary>
 internal sealed class BenchCommand : ToolCommand
 {
-    private readonly Option<string> _suite = new("--suite") { Description = "Which workloads.", HelpName = "cpu", DefaultValueFactory = _ => "cpu" };
+    private readonly Option<string> _suite = new("--suite") { Description = "Which workloads.", HelpName = "cpu|mae", DefaultValueFactory = _ => "cpu" };
     private readonly Option<string?> _filter = new("--filter") { Description = "Only workloads whose name holds one of these texts, with commas between; ^ and $ stand for the start and the end of a name.", HelpName = "TEXT" };
     private readonly Option<double> _seconds = OptionRules.Number("--seconds", "Time for each workload.", 0.0, 3600.0, 2.0, "X");
 
     public BenchCommand(ToolHost host)
         : base("bench", "Time matrix products, operations and models, and compare with the peak of this machine.", host)
     {
-        _suite.AcceptOnlyFromAmong("cpu");
+        _suite.AcceptOnlyFromAmong("cpu", "mae");
         Add(_suite);
         Add(_filter);
         Add(_seconds);
@@ -25,8 +25,8 @@ internal sealed class BenchCommand : ToolCommand
     protected override int Run(ToolContext context)
     {
         string? filter = context.Arguments.GetValue(_filter);
-        IReadOnlyList<Workload> workloads = CpuSuite.Select(filter);
-        if (workloads.Count == 0) throw new ToolException($"--filter {filter}: no workload has this in its name; there are {string.Join(", ", CpuSuite.All.Select(workload => workload.Name))}.");
+        IReadOnlyList<Workload> suite = context.Arguments.GetValue(_suite) == "mae" ? CpuSuite.MaskRatios : CpuSuite.All, workloads = CpuSuite.Select(suite, filter);
+        if (workloads.Count == 0) throw new ToolException($"--filter {filter}: no workload has this in its name; there are {string.Join(", ", suite.Select(workload => workload.Name))}.");
         TimeSpan time = TimeSpan.FromSeconds(context.Arguments.GetValue(_seconds));
         MachinePeak peak = MachinePeak.Measure(context.ThreadCount);
         context.Console.WriteLine($"peak, {peak.Vectors}-bit vectors: {peak.OneCore}");

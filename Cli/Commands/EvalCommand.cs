@@ -17,6 +17,9 @@ internal sealed class EvalCommand : Command
     {
         Add(new RetrievalCommand(host));
         Add(new ZeroShotCommand(host));
+        Add(new LinearProbeCommand(host));
+        Add(new NearestNeighborCommand(host));
+        Add(new ReconstructionCommand(host));
     }
 
     /// <summary>The options of both.</summary>

@@ -100,14 +100,7 @@ public sealed class DualEncoderFolder : IDisposable
     }
 
     /// <summary>Pictures as the model takes them, [count, 3, size, size].</summary>
-    public Tensor ToTensor(IReadOnlyList<RgbImage> images)
-    {
-        (int width, int height) = Preprocessor.OutputSize(images[0].Width, images[0].Height);
-        int length = 3 * width * height;
-        float[] pixels = new float[images.Count * length];
-        Parallel.For(0, images.Count, i => Preprocessor.Process(images[i], pixels.AsSpan(i * length, length)));
-        return Tensor.FromArray(pixels, [images.Count, 3, height, width], Device);
-    }
+    public Tensor ToTensor(IReadOnlyList<RgbImage> images) => PixelBatch.ToTensor(Preprocessor, images, Device);
 
     public void Dispose() => _model.Dispose();
 }

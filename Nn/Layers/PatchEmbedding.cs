@@ -32,11 +32,15 @@ public sealed class PatchEmbedding : Module
     public Parameter? Bias { get; }
 
     /// <summary>images [batch, channels, height, width] to [batch, height / patch · width / patch, width].</summary>
-    public Tensor Forward(Tensor images)
+    /// <param name="images">Their sides are multiples of the patch size.</param>
+    /// <param name="kept">Numbers of the patches to embed, [batch, count], for a result [batch, count, width]; all when null.</param>
+    public Tensor Forward(Tensor images, IndexTensor? kept = null)
     {
-        if (Weight.Packed is { } packed) return images.Patchify(_patchSize).Linear(packed, Bias?.Value);
+        Tensor patches = images.Patchify(_patchSize);
+        if (kept is not null) patches = patches.GatherTokens(kept);
+        if (Weight.Packed is { } packed) return patches.Linear(packed, Bias?.Value);
         Tensor weight = Weight.Value;
-        return images.Patchify(_patchSize).Linear(weight.Reshape([weight.Shape[0], weight.Shape.Length / weight.Shape[0]]), Bias?.Value);
+        return patches.Linear(weight.Reshape([weight.Shape[0], weight.Shape.Length / weight.Shape[0]]), Bias?.Value);
     }
 
     /// <inheritdoc/>

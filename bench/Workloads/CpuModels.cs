@@ -127,6 +127,44 @@ internal static class CpuModels
         });
     }
 
+    /// <summary>The encoder of a masked autoencoder on the patches that it sees; those of ratio 0 are all.</summary>
+    public static Workload MaeEncoder(string name, MaeConfig config, int batch)
+    {
+        VisionTransformerConfig encoder = config.Encoder;
+        double bytes = CpuOperations.Floats(VitParameters(encoder) + Pixels(batch, encoder.Channels, encoder.ImageSize));
+        return new(name, MaeEncoderOperations(config, batch), bytes, device =>
+        {
+            CpuOperands operands = new(device);
+            Mae model = operands.Keep(new Mae(config));
+            model.Initialize(device);
+            model.Evaluate();
+            model.PackWeights();
+            Tensor images = operands.RandomTensor([batch, encoder.Channels, encoder.ImageSize, encoder.ImageSize]);
+            return CpuOperations.InScope(() => model.Encode(images, model.DrawPatches(batch, device)), operands);
+        });
+    }
+
+    /// <summary>Drawing patches, encoder, decoder, loss, backward, AdamW.</summary>
+    public static Workload MaeTrainingStep(string name, MaeConfig config, int batch)
+    {
+        VisionTransformerConfig encoder = config.Encoder;
+        double decoder = BlockOperations(batch, encoder.PatchCount + 1, config.DecoderWidth, config.DecoderHiddenWidth, config.DecoderLayers)
+            + (2.0 * batch * encoder.PatchCount * config.DecoderWidth * config.PatchLength);
+        double parameters = VitParameters(encoder) + BlockParameters(config.DecoderWidth, config.DecoderHiddenWidth, config.DecoderLayers);
+        double bytes = CpuOperations.Floats((FloatsPerTrainedParameter * parameters) + Pixels(batch, encoder.Channels, encoder.ImageSize));
+        return new(name, 3 * (MaeEncoderOperations(config, batch) + decoder), bytes, device =>
+        {
+            CpuOperands operands = new(device);
+            Mae model = operands.Keep(new Mae(config));
+            Tensor images = operands.RandomTensor([batch, encoder.Channels, encoder.ImageSize, encoder.ImageSize]);
+            return TrainingStep(model, () => model.Loss(images), operands);
+        });
+    }
+
+    private static double MaeEncoderOperations(MaeConfig config, int batch)
+        => PatchOperations(batch, config.KeptCount, config.Encoder.Channels, config.Encoder.PatchSize, config.Encoder.Width)
+        + BlockOperations(batch, config.KeptCount + 1, config.Encoder.Width, config.Encoder.HiddenWidth, config.Encoder.Layers);
+
     private static PreparedWorkload TrainingStep(Module model, Func<Tensor> loss, CpuOperands operands)
     {
         model.Initialize(operands.Device);

@@ -51,6 +51,13 @@ public static class CpuSuite
             $"vit_w{width}_fwd_b8", VisionTransformerConfig.Base32 with { Layers = 2, Width = width, Heads = width / 64, HiddenWidth = 4 * width }, 8)),
     ];
 
+    /// <summary>What masking saves: the encoder of MAE ViT-B/16 and a training step of the small one, at mask ratios of so many percent.</summary>
+    public static IReadOnlyList<Workload> MaskRatios { get; } =
+    [
+        .. ((int[])[0, 25, 50, 75, 90]).Select(percent => CpuModels.MaeEncoder($"mae_b16_r{percent}_encode_b4", MaeConfig.Base16 with { MaskRatio = percent / 100.0 }, 4)),
+        .. ((int[])[25, 50, 75, 90]).Select(percent => CpuModels.MaeTrainingStep($"mae_small_r{percent}_train_step_b64", MaeConfig.Small with { MaskRatio = percent / 100.0 }, 64)),
+    ];
+
     /// <summary>Those whose name holds one of the parts between commas; all of them for an empty filter.</summary>
     /// <param name="filter">For instance <c>gemm_1x,sdpa</c>; a part may start with <c>^</c> for the start of the name and end with <c>$</c> for its end.</param>
     public static IReadOnlyList<Workload> Select(string? filter) => Select(All, filter);

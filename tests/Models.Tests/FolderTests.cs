@@ -20,6 +20,7 @@ public sealed class FolderTests
     [InlineData("clip_model")]
     [InlineData("vision_text_dual_encoder")]
     [InlineData("siglip_model")]
+    [InlineData("vit_mae_pretraining")]
     public void WritesWhatItReads(string name)
     {
         using TemporaryFolder folder = new();
@@ -191,6 +192,9 @@ public sealed class FolderTests
         Assert.Equal(5_717_416, new VisionTransformerClassifier(VisionTransformerConfig.Tiny16, Thousand).ParameterCount());
         Assert.Equal(22_050_664, new VisionTransformerClassifier(VisionTransformerConfig.Small16, Thousand).ParameterCount());
         Assert.Equal(304_326_632, new VisionTransformerClassifier(VisionTransformerConfig.Large16, Thousand).ParameterCount());
+        Assert.Equal(111_907_840, new Mae(MaeConfig.Base16).ParameterCount());
+        Assert.Equal(329_541_888, new Mae(MaeConfig.Large16).ParameterCount());
+        Assert.Equal(657_074_508, new Mae(MaeConfig.Huge14).ParameterCount());
         Assert.Equal(203_155_970, new Siglip(SiglipConfig.Base16).ParameterCount());
         Assert.Equal(652, new Siglip(SiglipConfig.Large16).ParameterCount() / 1_000_000);
         Assert.Equal(877, new Siglip(SiglipConfig.So400m14).ParameterCount() / 1_000_000);
