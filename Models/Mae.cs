@@ -166,8 +166,8 @@ public sealed class Mae : PretrainedModel, IImageEncoder
     {
         (string Name, Parameter Parameter)[] sources = [.. Backbone.NamedParameters()], targets = [.. target.NamedParameters()];
         string[] expected = [.. sources.Select(named => $"{named.Name} {named.Parameter.Shape}")], actual = [.. targets.Select(named => $"{named.Name} {named.Parameter.Shape}")];
-        if (!expected.SequenceEqual(actual))
-            throw new ArgumentException($"Mae: the vision transformer must have the encoder's parameters, but differs in {string.Join(", ", expected.Except(actual).Concat(actual.Except(expected)).Take(4))}.", nameof(target));
+        string[] misfits = [.. expected.Except(actual, StringComparer.Ordinal), .. actual.Except(expected, StringComparer.Ordinal)];
+        if (misfits.Length > 0) throw new ArgumentException($"Mae: the vision transformer must have the encoder's parameters, but these differ: {string.Join(", ", misfits)}.", nameof(target));
         for (int i = 0; i < sources.Length; i++) targets[i].Parameter.Assign(sources[i].Parameter.Value.ToArray(), sources[i].Parameter.Value.Device);
     }
 

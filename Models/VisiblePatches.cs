@@ -1,4 +1,3 @@
-using MiniVlp.Autograd;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Models;
@@ -55,6 +54,29 @@ public sealed class VisiblePatches
         for (int b = 0; b < batch; b++)
         {
             float[] row = noise.Slice(b * patches, patches).ToArray();
+            int[] sorted = [.. Enumerable.Range(0, patches).OrderBy(i => row[i])];
+            sorted.CopyTo(order, b * patches);
+        }
+
+        return FromOrder(order, shape, kept, device);
+    }
+
+    /// <summary>Keeps the patches that a mask leaves, in the order of the image; equally many of each image.</summary>
+    /// <param name="mask">1 for a patch to remove, 0 for one to keep: [batch, patches].</param>
+    /// <param name="shape">[batch, patches].</param>
+    /// <param name="device">Where the indices go.</param>
+    /// <exception cref="ShapeException">The mask does not fill the shape.</exception>
+    /// <exception cref="ArgumentException">An image keeps another number of patches than the first, or none.</exception>
+    public static VisiblePatches FromMask(ReadOnlySpan<int> mask, Shape shape, Device? device = null)
+    {
+        if (shape.Rank != 2 || mask.Length != shape.Length || mask.Length == 0) throw new ShapeException($"VisiblePatches: the mask must be [batch, patches], found {mask.Length} numbers for {shape}.");
+        int batch = shape[0], patches = shape[1], kept = mask[..patches].Count(0);
+        int[] order = new int[mask.Length];
+        for (int b = 0; b < batch; b++)
+        {
+            int[] row = mask.Slice(b * patches, patches).ToArray();
+            int here = row.AsSpan().Count(0);
+            if (here != kept || here == 0) throw new ArgumentException($"VisiblePatches: each image must keep the same number of patches and at least one, but the first keeps {kept} and number {b} keeps {here}.", nameof(mask));
             int[] sorted = [.. Enumerable.Range(0, patches).OrderBy(i => row[i])];
             sorted.CopyTo(order, b * patches);
         }

@@ -217,7 +217,7 @@ public sealed class VisionTransformer : PretrainedModel, IImageEncoder
         return _norm.Forward(_encoder.Forward(_dropout.Forward(patches.Prepend(classToken)), default, hiddenStates));
     }
 
-    /// <summary>tokens [batch, 1 + patches, width] of <see cref="Forward"/> to tanh(dense(class token)) [batch, width].</summary>
+    /// <summary>tokens [batch, 1 + patches, width] of <see cref="Forward(Tensor, ICollection{Tensor}?)"/> to tanh(dense(class token)) [batch, width].</summary>
     /// <exception cref="InvalidOperationException">The model was made without a pooler.</exception>
     public Tensor Pool(Tensor tokens) => _pooler is null
         ? throw new InvalidOperationException("This vision transformer has no pooler.")

@@ -47,6 +47,15 @@ public sealed class MaeTests
     }
 
     [Fact]
+    public void AMaskKeepsTheOrderOfTheImage()
+    {
+        VisiblePatches patches = VisiblePatches.FromMask([1, 0, 1, 0, 0, 0, 1, 1], [2, 4]);
+        Assert.Equal([1, 3, 0, 1], patches.Visible.ToArray());
+        Assert.Equal([2, 0, 3, 1, 0, 1, 2, 3], patches.Restore.ToArray());
+        Assert.Equal([1, 0, 1, 0, 0, 0, 1, 1], patches.Removed.ToArray());
+    }
+
+    [Fact]
     public void WrongNoiseAndWrongOrdersAreRefused()
     {
         Assert.Throws<ShapeException>(() => VisiblePatches.FromNoise([1, 2, 3], [2, 2], 1));
@@ -54,6 +63,9 @@ public sealed class MaeTests
         Assert.Contains("NaN", Assert.Throws<ArgumentException>(() => VisiblePatches.FromNoise([1, float.NaN], [1, 2], 1)).Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentOutOfRangeException>(() => VisiblePatches.FromNoise([1, 2], [1, 2], 0));
         Assert.Throws<ArgumentOutOfRangeException>(() => VisiblePatches.FromNoise([1, 2], [1, 2], 3));
+        Assert.Throws<ShapeException>(() => VisiblePatches.FromMask([1, 0, 0], [2, 2]));
+        Assert.Contains("number 1 keeps 2", Assert.Throws<ArgumentException>(() => VisiblePatches.FromMask([1, 0, 0, 0], [2, 2])).Message, StringComparison.Ordinal);
+        Assert.Contains("at least one", Assert.Throws<ArgumentException>(() => VisiblePatches.FromMask([1, 1], [1, 2])).Message, StringComparison.Ordinal);
         Assert.Contains("once", Assert.Throws<ArgumentException>(() => VisiblePatches.FromOrder([1, 1], [1, 2], 1)).Message, StringComparison.Ordinal);
         Assert.Contains("once", Assert.Throws<ArgumentException>(() => VisiblePatches.FromOrder([0, 2], [1, 2], 1)).Message, StringComparison.Ordinal);
         using Mae model = Create(Small);
@@ -156,8 +168,8 @@ public sealed class MaeTests
         List<Tensor> states = [];
         Tensor tokens = model.Encode(Images(2, 8), patches, states);
         Assert.Equal(3, states.Count);
-        Assert.All(states.Append(tokens), state => Assert.Equal((Shape)[2, 1 + kept, 12], state.Shape));
-        Assert.Equal((Shape)[2, 16, 48], model.Decode(tokens, patches).Shape);
+        Assert.All(states.Append(tokens), state => Assert.Equal([2, 1 + kept, 12], state.Shape.ToArray()));
+        Assert.Equal([2, 16, 48], model.Decode(tokens, patches).Shape.ToArray());
     }
 
     [Fact]

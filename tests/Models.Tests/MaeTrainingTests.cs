@@ -30,7 +30,7 @@ public sealed class MaeTrainingTests
     public void TheLossFallsBelowThatOfPredictingNothing()
     {
         using Run run = new(threads: 2);
-        for (int step = 0; step < 150; step++) run.Step();
+        for (int step = 0; step < 200; step++) run.Step();
         using TensorScope scope = new();
         Generator outer = Generator.Current;
         Generator.Current = new Generator(77);
@@ -40,7 +40,7 @@ public sealed class MaeTrainingTests
         Tensor predictions = run.Model.Decode(run.Model.Encode(images, patches), patches);
         float nothing = run.Model.Loss(images, Tensor.Zeros(predictions.Shape, run.Device), patches).Item(), learned = run.Model.Loss(images, predictions, patches).Item();
         Assert.InRange(nothing, 0.1f, 1f);
-        Assert.True(learned < 0.8f * nothing, $"{learned} on unseen scenes; predicting nothing gives {nothing}");
+        Assert.True(learned < 0.85f * nothing, $"{learned} on unseen scenes; predicting nothing gives {nothing}");
     }
 
     [Fact]
@@ -70,7 +70,7 @@ public sealed class MaeTrainingTests
             Trainer = new Trainer(
                 Model,
                 new AdamW(ParameterGroup.SplitByDecay(Model.NamedParameters(), 0.05), 2e-3) { Beta2 = 0.95 },
-                new TrainerOptions { Schedule = LearningRateSchedule.Cosine(2e-3, warmUp: 10, total: 150), Seed = 1 });
+                new TrainerOptions { Schedule = LearningRateSchedule.Cosine(2e-3, warmUp: 10, total: 200), Seed = 1 });
         }
 
         public Device Device { get; }
