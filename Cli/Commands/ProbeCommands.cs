@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 using MiniVlp.Cli.Datasets;
 using MiniVlp.Cli.Evaluation;
-using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Scenes;
 using MiniVlp.Models.Probes;
 

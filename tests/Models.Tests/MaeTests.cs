@@ -1,5 +1,4 @@
 using MiniVlp.Autograd;
-using MiniVlp.Kernels;
 using MiniVlp.Nn;
 using MiniVlp.Tensors;
 using MiniVlp.Tensors.Safetensors;

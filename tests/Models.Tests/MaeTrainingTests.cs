@@ -1,4 +1,3 @@
-using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Images;
 using MiniVlp.Data.Scenes;
 using MiniVlp.Nn;
@@ -30,7 +29,9 @@ public sealed class MaeTrainingTests
     public void TheLossFallsBelowThatOfPredictingNothing()
     {
         using Run run = new(threads: 2);
-        for (int step = 0; step < 200; step++) run.Step();
+        StepResult first = run.Step();
+        Assert.Equal([new LossPartValue("pixels", first.Loss)], first.Parts);
+        while (run.Trainer.Step < 200) run.Step();
         using TensorScope scope = new();
         Generator outer = Generator.Current;
         Generator.Current = new Generator(77);
@@ -41,6 +42,14 @@ public sealed class MaeTrainingTests
         float nothing = run.Model.Loss(images, Tensor.Zeros(predictions.Shape, run.Device), patches).Item(), learned = run.Model.Loss(images, predictions, patches).Item();
         Assert.InRange(nothing, 0.1f, 1f);
         Assert.True(learned < 0.85f * nothing, $"{learned} on unseen scenes; predicting nothing gives {nothing}");
+    }
+
+    [Fact]
+    public void TheLevelOfPredictingNothingIsKnownForNormalisedPixelsAlone()
+    {
+        ChanceLevel level = Assert.Single(new MaePretraining(new Mae(Config)).ChanceLevels(8));
+        Assert.Equal(("pixels", 47 / 48f), (level.Part, level.Loss));
+        Assert.Empty(new MaePretraining(new Mae(Config with { NormalizesPixels = false })).ChanceLevels(8));
     }
 
     [Fact]
@@ -67,8 +76,9 @@ public sealed class MaeTrainingTests
             Model = new Mae(Config);
             Model.Initialize(Device, seed);
             Model.Train();
+            Objective = new MaePretraining(Model);
             Trainer = new Trainer(
-                Model,
+                Objective,
                 new AdamW(ParameterGroup.SplitByDecay(Model.NamedParameters(), 0.05), 2e-3) { Beta2 = 0.95 },
                 new TrainerOptions { Schedule = LearningRateSchedule.Cosine(2e-3, warmUp: 10, total: 200), Seed = 1 });
         }
@@ -77,9 +87,15 @@ public sealed class MaeTrainingTests
 
         public Mae Model { get; }
 
+        public MaePretraining Objective { get; }
+
         public Trainer Trainer { get; }
 
-        public void Step() => Trainer.TrainStep(() => Model.Loss(Images(SceneSplit.Train, Trainer.Step * Batch, Batch)));
+        public StepResult Step()
+        {
+            using Tensor images = Images(SceneSplit.Train, Trainer.Step * Batch, Batch);
+            return Trainer.TrainStep(Objective, images);
+        }
 
         public Tensor Images(SceneSplit split, int start, int count)
         {

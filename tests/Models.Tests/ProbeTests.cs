@@ -1,5 +1,4 @@
 using MiniVlp.Models.Probes;
-using MiniVlp.Nn;
 using MiniVlp.Tensors;
 using Xunit;
 
