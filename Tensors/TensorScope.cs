@@ -42,6 +42,21 @@ public class TensorScope : IDisposable
         return tensor;
     }
 
+    /// <summary>
+    /// Takes a tensor with memory of its own out of the innermost scope of this thread, so that it outlives every scope; whoever asked
+    /// disposes of it.
+    /// </summary>
+    /// <typeparam name="T"><see cref="Tensor"/> or <see cref="IndexTensor"/>.</typeparam>
+    /// <exception cref="ArgumentException">The tensor is a view: the memory would still go with the scope.</exception>
+    public static T Release<T>(T tensor)
+        where T : class, IDisposable
+    {
+        if (tensor is Tensor { ViewOf: not null } or IndexTensor { ViewOf: not null })
+            throw new ArgumentException("Release: a view has no memory of its own; release the tensor that it looks at.", nameof(tensor));
+        if (_current is { } scope) scope.Forget(tensor);
+        return tensor;
+    }
+
     /// <summary>Gives the memory of all owned tensors back and makes the scope outside the current one.</summary>
     /// <exception cref="InvalidOperationException">A scope inside this one is still open.</exception>
     public void Dispose()
@@ -65,13 +80,20 @@ public class TensorScope : IDisposable
 
     private void HandOut(IDisposable tensor)
     {
+        if (Forget(tensor)) _outer?.Own(tensor);
+    }
+
+    /// <summary>Owns a tensor no longer; false when it did not.</summary>
+    private bool Forget(IDisposable tensor)
+    {
         for (int i = _owned.Count - 1; i >= 0; i--)
         {
             if (!ReferenceEquals(_owned[i], tensor)) continue;
             _owned.RemoveAt(i);
-            _outer?.Own(tensor);
-            break;
+            return true;
         }
+
+        return false;
     }
 
     /// <summary>What a derived scope has to do before its tensors go.</summary>

@@ -95,11 +95,17 @@ public sealed class MultiHeadAttention : Module
     /// <param name="context">Source of keys and values.</param>
     /// <param name="mask">Which keys count.</param>
     /// <param name="residual">Added to the result in the same pass, shaped like it.</param>
-    public Tensor Forward(Tensor x, Tensor? context = null, AttentionMask mask = default, Tensor? residual = null)
+    /// <param name="cache">
+    /// When given, x are the tokens behind those of earlier calls, and the mask speaks of all of them; keys and values of the context come
+    /// from the first call.
+    /// </param>
+    /// <exception cref="InvalidOperationException">A cache is given while a tape records.</exception>
+    public Tensor Forward(Tensor x, Tensor? context = null, AttentionMask mask = default, Tensor? residual = null, KeyValueCache? cache = null)
     {
-        AttentionOptions options = new() { Heads = Heads, Causal = mask.Causal, KeyMask = mask.KeyMask, Bias = mask.Bias };
-        (Tensor query, Tensor key, Tensor value) = Project(x, context ?? x);
-        return _output.Forward(query.Attention(key, value, options), residual);
+        IndexTensor? keyMask = mask.KeyMask;
+        (Tensor query, Tensor keys, Tensor values) = cache is null ? Project(x, context ?? x) : Project(x, context, cache, ref keyMask);
+        AttentionOptions options = new() { Heads = Heads, Causal = mask.Causal, KeyMask = keyMask, Bias = mask.Bias };
+        return _output.Forward(query.Attention(keys, values, options), residual);
     }
 
     /// <summary>
@@ -142,6 +148,17 @@ public sealed class MultiHeadAttention : Module
         int width = x.Shape[-1];
         Tensor ofX = x.Linear(packed, _stackedBias?.Value), ofSource = ReferenceEquals(x, source) ? ofX : source.Linear(packed, _stackedBias?.Value);
         return (ofX.Narrow(-1, 0, width), ofSource.Narrow(-1, width, width), ofSource.Narrow(-1, 2 * width, width));
+    }
+
+    /// <summary>With the keys and values of earlier calls; the mask becomes that of the rows as the cache has them.</summary>
+    private (Tensor Query, Tensor Keys, Tensor Values) Project(Tensor x, Tensor? context, KeyValueCache cache, ref IndexTensor? keyMask)
+    {
+        if (context is not null && cache.TryGetContext(this, ref keyMask, out Tensor? keptKeys, out Tensor? keptValues))
+            return (_stackedWeight?.Packed is null ? Project(0, x) : Project(x, x).Query, keptKeys, keptValues);
+        (Tensor query, Tensor keys, Tensor values) = Project(x, context ?? x);
+        if (context is null) (keys, values) = cache.Append(this, keys, values);
+        else cache.AddContext(this, keys, values);
+        return (query, keys, values);
     }
 
     /// <summary>Query (0), key (1) or value (2).</summary>

@@ -43,10 +43,17 @@ public sealed class Transformer : Module
     /// <param name="context">What the blocks with a cross-attention attend to; null leaves the cross-attentions out.</param>
     /// <param name="contextMask">For the cross-attentions.</param>
     /// <param name="blocks">The blocks that run; all when null.</param>
+    /// <param name="cache">When given, x are the tokens behind those of earlier calls with it, and the context is that of the first.</param>
     /// <exception cref="ArgumentException">A context is given and none of these blocks has a cross-attention.</exception>
     /// <exception cref="ArgumentOutOfRangeException">The range does not lie inside the stack.</exception>
     public Tensor Forward(
-        Tensor x, AttentionMask mask = default, ICollection<Tensor>? hiddenStates = null, Tensor? context = null, AttentionMask contextMask = default, Range? blocks = null)
+        Tensor x,
+        AttentionMask mask = default,
+        ICollection<Tensor>? hiddenStates = null,
+        Tensor? context = null,
+        AttentionMask contextMask = default,
+        Range? blocks = null,
+        KeyValueCache? cache = null)
     {
         (int first, int count) = (blocks ?? Range.All).GetOffsetAndLength(_blocks.Length);
         ReadOnlySpan<TransformerBlock> running = _blocks.AsSpan(first, count);
@@ -56,9 +63,9 @@ public sealed class Transformer : Module
         foreach (TransformerBlock block in running)
         {
             Tensor? seen = block.HasCrossAttention ? context : null;
-            x = CheckpointGradients && Tape.IsRecording
+            x = CheckpointGradients && Tape.IsRecording && cache is null
                 ? x.Checkpoint(input => block.Forward(input, mask, seen, contextMask))
-                : block.Forward(x, mask, seen, contextMask);
+                : block.Forward(x, mask, seen, contextMask, cache);
             hiddenStates?.Add(x);
         }
 

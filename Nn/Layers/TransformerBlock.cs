@@ -165,19 +165,20 @@ public sealed class TransformerBlock : Module
     /// <param name="mask">For the self-attention.</param>
     /// <param name="context">What the cross-attention attends to; null leaves the cross-attention out, as for a text without an image.</param>
     /// <param name="contextMask">For the cross-attention.</param>
+    /// <param name="cache">When given, x are the tokens behind those of earlier calls with it, and the context is that of the first.</param>
     /// <exception cref="ArgumentException">A context is given to a block without cross-attention.</exception>
-    public Tensor Forward(Tensor x, AttentionMask mask = default, Tensor? context = null, AttentionMask contextMask = default)
+    public Tensor Forward(Tensor x, AttentionMask mask = default, Tensor? context = null, AttentionMask contextMask = default, KeyValueCache? cache = null)
     {
         if (context is not null && !HasCrossAttention)
             throw new ArgumentException("TransformerBlock: this block has no cross-attention for a context.", nameof(context));
 
         using TensorScope? scope = Tape.IsRecording ? null : new TensorScope();
-        x = AttendToTokens(x, mask);
+        x = AttendToTokens(x, mask, cache);
         if (context is not null)
         {
             x = _placement == NormPlacement.Pre
-                ? Branch(x, null, residual => _crossAttention!.Forward(_crossNorm!.Forward(x), context, contextMask, residual))
-                : _crossNorm!.Forward(Branch(x, null, residual => _crossAttention!.Forward(x, context, contextMask, residual)));
+                ? Branch(x, null, residual => _crossAttention!.Forward(_crossNorm!.Forward(x), context, contextMask, residual, cache))
+                : _crossNorm!.Forward(Branch(x, null, residual => _crossAttention!.Forward(x, context, contextMask, residual, cache)));
         }
 
         x = _placement == NormPlacement.Pre
@@ -204,9 +205,9 @@ public sealed class TransformerBlock : Module
     }
 
     /// <summary>The branch of the self-attention.</summary>
-    private Tensor AttendToTokens(Tensor x, AttentionMask mask) => _placement == NormPlacement.Pre
-        ? Branch(x, _scale1, residual => _attention.Forward(_norm1.Forward(x), null, mask, residual))
-        : _norm1.Forward(Branch(x, _scale1, residual => _attention.Forward(x, null, mask, residual)));
+    private Tensor AttendToTokens(Tensor x, AttentionMask mask, KeyValueCache? cache = null) => _placement == NormPlacement.Pre
+        ? Branch(x, _scale1, residual => _attention.Forward(_norm1.Forward(x), null, mask, residual, cache))
+        : _norm1.Forward(Branch(x, _scale1, residual => _attention.Forward(x, null, mask, residual, cache)));
 
     /// <summary>x + branch. The addition runs inside the branch's last matrix product unless something stands in between.</summary>
     private Tensor Branch(Tensor x, Parameter? scale, Func<Tensor?, Tensor> branch)
