@@ -35,19 +35,20 @@ public static class DataArgument
     /// <param name="sceneSplit">Split of scenes when the argument does not say.</param>
     /// <param name="sceneCount">Number of scenes when the argument does not say.</param>
     /// <param name="options">How tables are read; null for the defaults.</param>
+    /// <param name="captionNoise">Share of the captions of scenes that are made wrong.</param>
     /// <exception cref="ToolException">A scene argument is misspelt, or scenes are mixed with files.</exception>
     public static IImageTextDataset Open(
-        IReadOnlyList<string> specs, int sceneSize = 64, SceneSplit sceneSplit = SceneSplit.Train, int sceneCount = DefaultSceneCount, ImageTextOptions? options = null)
+        IReadOnlyList<string> specs, int sceneSize = 64, SceneSplit sceneSplit = SceneSplit.Train, int sceneCount = DefaultSceneCount, ImageTextOptions? options = null, double captionNoise = 0)
     {
         if (!specs.Any(IsScenes)) return ImageTextDataset.Open(specs, new SkiaImageDecoder(), options);
         if (specs.Count > 1) throw new ToolException($"--data: {specs.First(IsScenes)} cannot be mixed with other data.");
-        return OpenScenes(specs[0], sceneSize, sceneSplit, sceneCount);
+        return OpenScenes(specs[0], sceneSize, sceneSplit, sceneCount, captionNoise);
     }
 
     /// <summary>Whether an argument names the built-in scenes.</summary>
     public static bool IsScenes(string spec) => spec is "scenes" or "scenes-full" || spec.StartsWith("scenes:", StringComparison.Ordinal) || spec.StartsWith("scenes-full:", StringComparison.Ordinal);
 
-    private static SceneDataset OpenScenes(string spec, int size, SceneSplit split, int count)
+    private static SceneDataset OpenScenes(string spec, int size, SceneSplit split, int count, double captionNoise)
     {
         string[] parts = spec.Split(':');
         if (parts.Length > 3) throw Misspelt(spec);
@@ -58,7 +59,7 @@ public static class DataArgument
 
         if (parts.Length > 2 && !(int.TryParse(parts[2], NumberStyles.None, CultureInfo.InvariantCulture, out count) && count is > 0 and <= 100_000_000)) throw Misspelt(spec);
         SceneOptions world = parts[0] == "scenes" ? SceneOptions.Demo : new SceneOptions();
-        return new SceneDataset(new SceneDatasetOptions { World = world, Split = split, Count = count, ImageSize = size });
+        return new SceneDataset(new SceneDatasetOptions { World = world, Split = split, Count = count, ImageSize = size, NoiseRate = captionNoise });
     }
 
     private static ToolException Misspelt(string spec) => new($"--data {spec}: expected {Syntax}.");

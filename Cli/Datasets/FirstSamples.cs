@@ -15,6 +15,8 @@ public sealed class FirstSamples(IImageTextDataset dataset, int count) : IImageT
 
     public string GetCaption(int index) => dataset.GetCaption(Check(index));
 
+    public int PictureOf(int index) => dataset.PictureOf(Check(index));
+
     private int Check(int index)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, count);

@@ -9,19 +9,19 @@ public sealed class ImageTextBatch
     private float[] _pixels = [];
     private int[] _tokenIds = [];
     private int[] _mask = [];
-    private int[] _captionIds = [];
+    private int[] _pairIds = [];
 
     /// <summary>Number of samples.</summary>
     public int Count { get; private set; }
 
+    /// <summary>Pictures of each sample: two for methods that compare differently augmented views.</summary>
+    public int Views { get; private set; }
+
     /// <summary>Side of the pictures.</summary>
     public int ImageSize { get; private set; }
 
-    /// <summary>Tokens of each text, padding included.</summary>
+    /// <summary>Tokens of each text, padding included; 0 without texts.</summary>
     public int TextLength { get; private set; }
-
-    /// <summary>[count, 3, size, size].</summary>
-    public Span<float> Pixels => _pixels.AsSpan(0, Count * PixelsPerImage);
 
     /// <summary>[count, length].</summary>
     public Span<int> TokenIds => _tokenIds.AsSpan(0, Count * TextLength);
@@ -29,47 +29,49 @@ public sealed class ImageTextBatch
     /// <summary>[count, length], 1 for a token and 0 for padding.</summary>
     public Span<int> Mask => _mask.AsSpan(0, Count * TextLength);
 
-    /// <summary>[count]: equal for samples with the same caption.</summary>
-    public Span<int> CaptionIds => _captionIds.AsSpan(0, Count);
+    /// <summary>[count]: equal for samples that are never negatives of each other.</summary>
+    public Span<int> PairIds => _pairIds.AsSpan(0, Count);
 
-    /// <summary>Whether a caption occurs twice.</summary>
-    public bool HasEqualCaptions { get; private set; }
+    /// <summary>Whether such samples are in the batch.</summary>
+    public bool HasEqualPairs { get; private set; }
 
     private int PixelsPerImage => 3 * ImageSize * ImageSize;
 
     /// <summary>Makes room; memory that is large enough is kept.</summary>
-    public void Resize(int count, int imageSize, int textLength)
+    public void Resize(int count, int views, int imageSize, int textLength)
     {
-        (Count, ImageSize, TextLength) = (count, imageSize, textLength);
-        if (_pixels.Length < count * PixelsPerImage) _pixels = new float[count * PixelsPerImage];
-        if (_captionIds.Length < count) _captionIds = new int[count];
+        (Count, Views, ImageSize, TextLength) = (count, views, imageSize, textLength);
+        if (_pixels.Length < views * count * PixelsPerImage) _pixels = new float[views * count * PixelsPerImage];
+        if (_pairIds.Length < count) _pairIds = new int[count];
         if (_tokenIds.Length >= count * textLength) return;
         _tokenIds = new int[count * textLength];
         _mask = new int[count * textLength];
     }
 
-    /// <summary>Notes which samples have the same caption.</summary>
-    public void SetCaptions(IReadOnlyList<string> captions)
+    /// <summary>Sets <see cref="PairIds"/>.</summary>
+    public void SetPairIds(ReadOnlySpan<int> ids)
     {
-        Dictionary<string, int> first = new(StringComparer.Ordinal);
-        for (int i = 0; i < captions.Count; i++) CaptionIds[i] = first.TryAdd(captions[i], i) ? i : first[captions[i]];
-        HasEqualCaptions = first.Count < captions.Count;
+        ids.CopyTo(PairIds);
+        HasEqualPairs = new HashSet<int>(PairIds.ToArray()).Count < Count;
     }
 
     /// <summary>The pixels of one picture.</summary>
-    public Span<float> Image(int index) => _pixels.AsSpan(index * PixelsPerImage, PixelsPerImage);
+    /// <param name="view">Which view of it.</param>
+    /// <param name="index">Which sample.</param>
+    public Span<float> Image(int view, int index) => _pixels.AsSpan(((view * Count) + index) * PixelsPerImage, PixelsPerImage);
 
     /// <summary>The pictures on a device, [count, 3, size, size].</summary>
     /// <param name="device">The device.</param>
     /// <param name="part">Which samples; all when left out.</param>
-    public Tensor Images(Device device, Range? part = null)
+    /// <param name="view">Which view of them.</param>
+    public Tensor Images(Device device, Range? part = null, int view = 0)
     {
         (int start, int count) = (part ?? Range.All).GetOffsetAndLength(Count);
-        return Tensor.FromArray(Pixels.Slice(start * PixelsPerImage, count * PixelsPerImage), [count, 3, ImageSize, ImageSize], device);
+        return Tensor.FromArray(_pixels.AsSpan(((view * Count) + start) * PixelsPerImage, count * PixelsPerImage), [count, 3, ImageSize, ImageSize], device);
     }
 
-    /// <summary><see cref="CaptionIds"/> on a device, [count].</summary>
-    public IndexTensor Captions(Device device) => IndexTensor.FromArray(CaptionIds, [Count], device);
+    /// <summary><see cref="PairIds"/> on a device, [count].</summary>
+    public IndexTensor PairIdsOn(Device device) => IndexTensor.FromArray(PairIds, [Count], device);
 
     /// <summary>The texts on a device, [count, length].</summary>
     /// <param name="device">The device.</param>
@@ -82,4 +84,7 @@ public sealed class ImageTextBatch
         IndexTensor ids = IndexTensor.FromArray(TokenIds.Slice(start * TextLength, shape.Length), shape, device);
         return new TextBatch(ids, masked ? IndexTensor.FromArray(Mask.Slice(start * TextLength, shape.Length), shape, device) : null);
     }
+
+    /// <summary>Pictures, texts with masked padding, and ids, as pre-training takes them.</summary>
+    public PairBatch Pairs(Device device) => new(Images(device), Texts(device, masked: true), PairIdsOn(device));
 }

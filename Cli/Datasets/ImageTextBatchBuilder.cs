@@ -7,15 +7,21 @@ namespace MiniVlp.Cli.Datasets;
 /// <summary>Turns samples into a batch: pictures augmented or only resized, texts as ids padded to the longest of the batch.</summary>
 /// <param name="dataset">The samples.</param>
 /// <param name="preprocessor">Resizes and normalises.</param>
-/// <param name="tokenizer">Of the model.</param>
+/// <param name="tokenizer">Of the model; null for pictures alone.</param>
 /// <param name="contextLength">Longest text of the model.</param>
 /// <param name="augmentation">Takes the place of resizing in training; null for none.</param>
 /// <param name="seed">Of the augmentation.</param>
 public sealed class ImageTextBatchBuilder(
-    IImageTextDataset dataset, ImagePreprocessor preprocessor, TextTokenizer tokenizer, int contextLength, ImageAugmentation? augmentation = null, ulong seed = 0)
+    IImageTextDataset dataset, ImagePreprocessor preprocessor, TextTokenizer? tokenizer, int contextLength, ImageAugmentation? augmentation = null, ulong seed = 0)
 {
     /// <summary>Text lengths are rounded up to a multiple of this, so that buffers of few sizes serve all batches.</summary>
     private const int LengthStep = 4;
+
+    /// <summary>Makes two views of each picture, for methods that compare them, in place of the augmentation; null for one picture.</summary>
+    public ContrastiveAugmentation? TwoViews { get; init; }
+
+    /// <summary>See <see cref="Datasets.PairIds"/>; null when every sample is a negative of every other.</summary>
+    public IReadOnlyList<int>? PairIds { get; init; }
 
     /// <summary>For <see cref="DataLoader{TBatch}"/>.</summary>
     public ImageTextBatch Build(int[] indices, BatchContext<ImageTextBatch> context)
@@ -24,23 +30,25 @@ public sealed class ImageTextBatchBuilder(
     /// <summary>Fills a batch with the given samples; the same arguments give the same batch.</summary>
     public ImageTextBatch Build(IReadOnlyList<int> indices, long epoch, ImageTextBatch batch)
     {
-        (RgbImage Image, string Caption)[] samples = new (RgbImage, string)[indices.Count];
-        string[] captions = new string[indices.Count];
-        int longest = 0;
-        for (int i = 0; i < samples.Length; i++)
+        int count = indices.Count, longest = 0;
+        int views = TwoViews is null ? 1 : 2;
+        RgbImage[] images = new RgbImage[views * count];
+        string[] captions = new string[count];
+        for (int i = 0; i < count; i++)
         {
             ImageTextSample sample = dataset.Get(indices[i]);
-            samples[i] = augmentation is null
-                ? (preprocessor.ResizeAndCrop(sample.Image), sample.Caption)
-                : augmentation.Apply(sample.Image, sample.Caption, seed, epoch, indices[i]);
-            captions[i] = samples[i].Caption;
-            longest = Math.Max(longest, tokenizer.Encode(captions[i], contextLength).Length);
+            captions[i] = sample.Caption;
+            if (TwoViews is not null) (images[i], images[count + i]) = TwoViews.Views(sample.Image, seed, epoch, indices[i]);
+            else if (augmentation is not null) (images[i], captions[i]) = augmentation.Apply(sample.Image, sample.Caption, seed, epoch, indices[i]);
+            else images[i] = preprocessor.ResizeAndCrop(sample.Image);
+
+            if (tokenizer is not null) longest = Math.Max(longest, tokenizer.Encode(captions[i], contextLength).Length);
         }
 
-        batch.Resize(samples.Length, samples.Length == 0 ? 1 : samples[0].Image.Width, PaddedLength(longest, contextLength));
-        for (int i = 0; i < samples.Length; i++) preprocessor.Normalize(samples[i].Image, batch.Image(i));
-        tokenizer.EncodeBatch(captions, batch.TextLength, batch.TokenIds, batch.Mask);
-        batch.SetCaptions(captions);
+        batch.Resize(count, views, images.Length == 0 ? 1 : images[0].Width, tokenizer is null ? 0 : PaddedLength(longest, contextLength));
+        for (int i = 0; i < images.Length; i++) preprocessor.Normalize(images[i], batch.Image(i / count, i % count));
+        tokenizer?.EncodeBatch(captions, batch.TextLength, batch.TokenIds, batch.Mask);
+        batch.SetPairIds([.. indices.Select(index => PairIds is null ? index : PairIds[index])]);
         return batch;
     }
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using MiniVlp.Cli.Evaluation;
 using MiniVlp.Cli.Training;
+using MiniVlp.Cli.Training.Recipes;
 using MiniVlp.Data.Images;
 using MiniVlp.Data.Scenes;
 using MiniVlp.Models;
@@ -34,7 +35,7 @@ public sealed class DemoRun(DemoOptions options, Device device, string folder)
         SceneDataset gallery = new(new SceneDatasetOptions { World = options.World, Split = SceneSplit.Validation, Count = options.GalleryScenes, ImageSize = size, UniqueCaptions = true });
         SceneDataset words = new(new SceneDatasetOptions { World = options.World, Count = VocabularyCaptions, ImageSize = size });
         using DualEncoderFolder model = NewModel.Create(options.Model, NewModel.BuildTokenizer(words, VocabularySize), device, options.Seed);
-        using ClipTraining training = new(model, trainingSet, TrainingOptions(), folder);
+        using TrainingRun training = new(new ClipRecipe(), ClipRecipe.Around(model), trainingSet, TrainingOptions(), new RecipeSettings { BatchSize = options.BatchSize }, folder);
         TrainingSummary summary = train(observer => training.Run(observer, cancellation));
         if (!summary.IsComplete) return null;
 
@@ -57,7 +58,7 @@ public sealed class DemoRun(DemoOptions options, Device device, string folder)
         };
     }
 
-    private ClipTrainingOptions TrainingOptions() => new()
+    private TrainingOptions TrainingOptions() => new()
     {
         BatchSize = options.BatchSize,
         LearningRate = options.LearningRate,

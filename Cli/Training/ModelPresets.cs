@@ -1,3 +1,4 @@
+using MiniVlp.Cli.Training.Recipes;
 using MiniVlp.Models;
 
 namespace MiniVlp.Cli.Training;
@@ -26,10 +27,5 @@ public static class ModelPresets
 
     /// <summary>The sizes of that name.</summary>
     /// <exception cref="ToolException">There is no such name.</exception>
-    public static ClipConfig Find(string name)
-    {
-        foreach ((string known, ClipConfig config) in All)
-            if (known == name) return config;
-        throw new ToolException($"--model {name}: neither a folder nor a preset; presets are {string.Join(", ", All.Select(preset => preset.Name))}.");
-    }
+    public static ClipConfig Find(string name) => RecipePresets.Find(All, name);
 }

@@ -13,8 +13,9 @@ public static class NewModel
     /// <summary>Builds a vocabulary from the captions of a data set.</summary>
     /// <param name="dataset">The data.</param>
     /// <param name="size">Most pieces.</param>
-    public static TextTokenizer BuildTokenizer(IImageTextDataset dataset, int size)
-        => TextTokenizer.FromVocabulary(TextTokenizer.BuildVocabulary(Enumerable.Range(0, dataset.Count).Select(dataset.GetCaption), size));
+    /// <param name="specialTokens">Further special tokens, behind the pieces.</param>
+    public static TextTokenizer BuildTokenizer(IImageTextDataset dataset, int size, params IReadOnlyList<string> specialTokens)
+        => TextTokenizer.FromVocabulary(TextTokenizer.BuildVocabulary(Enumerable.Range(0, dataset.Count).Select(dataset.GetCaption), size), specialTokens);
 
     /// <summary>A model with random weights; vocabulary and end token are the tokenizer's, pictures are normalised as CLIP does.</summary>
     /// <param name="preset">The other sizes.</param>

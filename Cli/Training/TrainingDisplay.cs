@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using MiniVlp.Nn.Training;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 
@@ -18,7 +19,7 @@ public static class TrainingDisplay
         FiguresColumn figures = new();
         return console.Progress().HideCompleted(false).AutoRefresh(true)
             .Columns(new TaskDescriptionColumn(), new ProgressBarColumn { Width = 30 }, new PercentageColumn(), figures)
-            .Start(context => train(new Bar(context.AddTask(Markup.Escape(title), maxValue: 1), figures)));
+            .Start(context => train(new Bar(context.AddTask(Markup.Escape(title), maxValue: 1), figures, console)));
     }
 
     /// <summary>One line of figures.</summary>
@@ -26,15 +27,23 @@ public static class TrainingDisplay
     {
         string left = progress.TimeLeft is { } time ? Duration(time) + " left" : "measuring the pace";
         return string.Create(CultureInfo.InvariantCulture,
-            $"loss {progress.SmoothLoss:0.000}  {progress.SamplesPerSecond:0} samples/s  data wait {progress.Latest.DataWaitShare:0.0 %}  {left}");
+            $"loss {progress.SmoothLoss:0.000}{DescribeParts(progress.SmoothParts)}  {progress.SamplesPerSecond:0} samples/s  data wait {progress.Latest.DataWaitShare:0.0 %}  {left}");
     }
+
+    /// <summary>One line of warning.</summary>
+    public static string Describe(TrainingWarning warning) => string.Create(CultureInfo.InvariantCulture, $"step {warning.Step}  warning: {warning.Message}");
+
+    /// <summary>The parts of a loss, when there are several.</summary>
+    public static string DescribeParts(IReadOnlyList<LossPartValue> parts) => parts.Count < 2
+        ? string.Empty
+        : $" ({string.Join("  ", parts.Select(part => string.Create(CultureInfo.InvariantCulture, $"{part.Name} {part.Value:0.000}")))})";
 
     /// <summary>As minutes and seconds, or hours and minutes when long.</summary>
     public static string Duration(TimeSpan time) => time.TotalHours >= 1
         ? string.Create(CultureInfo.InvariantCulture, $"{(int)time.TotalHours}:{time.Minutes:00} h")
         : string.Create(CultureInfo.InvariantCulture, $"{time.Minutes}:{time.Seconds:00} min");
 
-    private sealed class Bar(ProgressTask task, FiguresColumn figures) : ITrainingObserver
+    private sealed class Bar(ProgressTask task, FiguresColumn figures, IAnsiConsole console) : ITrainingObserver
     {
         public void Stepped(TrainingProgress progress)
         {
@@ -46,6 +55,8 @@ public static class TrainingDisplay
         public void Saved(int step)
         {
         }
+
+        public void Warned(TrainingWarning warning) => console.MarkupLine($"[yellow]{Markup.Escape(Describe(warning))}[/]");
     }
 
     private sealed class FiguresColumn : ProgressColumn
@@ -72,5 +83,7 @@ public static class TrainingDisplay
         }
 
         public void Saved(int step) => console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"step {step}  saved"));
+
+        public void Warned(TrainingWarning warning) => console.WriteLine(Describe(warning));
     }
 }

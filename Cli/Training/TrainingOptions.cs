@@ -1,9 +1,11 @@
+using MiniVlp.Cli.Training.Recipes;
+
 namespace MiniVlp.Cli.Training;
 
-/// <summary>How a CLIP is trained, apart from model and data.</summary>
-public sealed record ClipTrainingOptions
+/// <summary>How a model is trained, apart from model and data. The defaults are CLIP's; those of a recipe are in <see cref="RecipeDefaults"/>.</summary>
+public sealed record TrainingOptions
 {
-    /// <summary>Pairs per step.</summary>
+    /// <summary>Samples per step.</summary>
     public int BatchSize { get; init; } = 128;
 
     /// <summary>
@@ -15,11 +17,20 @@ public sealed record ClipTrainingOptions
     /// <summary>Largest learning rate.</summary>
     public float LearningRate { get; init; } = 1e-3f;
 
-    /// <summary>Of matrices; biases, norms and the logit scale do not decay.</summary>
+    /// <summary>Learning rate at the end of the cosine, as a share of the largest.</summary>
+    public float FinalShare { get; init; }
+
+    /// <summary>Of matrices; biases, norms and temperatures do not decay.</summary>
     public float WeightDecay { get; init; } = 0.1f;
+
+    /// <summary>AdamW's β₂.</summary>
+    public double Beta2 { get; init; } = 0.98;
 
     /// <summary>Share of the steps in which the learning rate rises.</summary>
     public double WarmupShare { get; init; } = 0.05;
+
+    /// <summary>Steps in which it rises, instead of a share.</summary>
+    public int? WarmupSteps { get; init; }
 
     /// <summary>Norm that larger gradients are scaled down to.</summary>
     public float ClipNorm { get; init; } = 1f;
@@ -41,6 +52,12 @@ public sealed record ClipTrainingOptions
 
     /// <summary>Whether pictures are cropped and mirrored at random.</summary>
     public bool Augment { get; init; }
+
+    /// <summary>Least share of a picture that such a crop keeps.</summary>
+    public double SmallestCrop { get; init; } = 0.7;
+
+    /// <summary>Share of captions of scenes that are made wrong; part of the data, noted so that a resumed run has the same.</summary>
+    public double CaptionNoise { get; init; }
 
     /// <summary>Seed of weights, order and augmentation.</summary>
     public int Seed { get; init; }

@@ -1,64 +1,64 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using MiniVlp.Autograd;
 using MiniVlp.Cli.Datasets;
-using MiniVlp.Cli.Evaluation;
 using MiniVlp.Cli.TensorBoard;
+using MiniVlp.Cli.Training.Recipes;
 using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Images;
 using MiniVlp.Kernels;
-using MiniVlp.Models;
 using MiniVlp.Nn.Optimizers;
 using MiniVlp.Nn.Training;
-using MiniVlp.Tensors;
 
 namespace MiniVlp.Cli.Training;
 
 /// <summary>
-/// The recipe <c>clip</c>: symmetric InfoNCE over large batches, AdamW without decay on biases, norms and the logit scale, warm-up and
-/// cosine, gradients clipped to norm 1, logit scale at most 100 (arXiv:2103.00020, section 2.5). Writes a Hugging Face folder with
-/// <c>checkpoint/</c>, <c>metrics.csv</c>, TensorBoard events and <c>loss.png</c> in it.
+/// Trains a model by its method: AdamW without decay on biases, norms and temperatures, warm-up and cosine, clipped gradients. Writes a Hugging Face
+/// folder with <c>checkpoint/</c>, <c>metrics.csv</c>, TensorBoard events and <c>loss.png</c> in it. A run that was stopped goes on bit by bit as if
+/// it had not been: parameters, moments, queues, momentum weights, random numbers and the place in the data are saved together.
 /// </summary>
-public sealed class ClipTraining : IDisposable
+public sealed class TrainingRun : IDisposable
 {
-    private static readonly float MaxLogitScale = MathF.Log(100f);
-
-    private readonly DualEncoderFolder _parts;
-    private readonly Clip _model;
+    private readonly TrainableModel _parts;
+    private readonly ITrainingRecipe _recipe;
     private readonly IImageTextDataset _dataset;
-    private readonly ClipTrainingOptions _options;
+    private readonly TrainingOptions _options;
+    private readonly RecipeSettings _settings;
     private readonly string _folder;
     private readonly PlannedSchedule _schedule;
     private readonly Trainer _trainer;
+    private readonly ChanceLevel[] _levels;
     private MetricsHistory _history = new();
     private double _secondsBefore;
     private (long Epoch, int Position) _start;
 
-    /// <param name="parts">The model, initialised, with its tokenizer and preprocessor.</param>
-    /// <param name="dataset">Pairs to train on.</param>
-    /// <param name="options">The rest.</param>
+    /// <param name="recipe">The method.</param>
+    /// <param name="parts">The model, initialised, in the method.</param>
+    /// <param name="dataset">What to train on.</param>
+    /// <param name="options">How.</param>
+    /// <param name="settings">Of the method; noted, so that a resumed run has the same.</param>
     /// <param name="folder">Where everything is written.</param>
-    /// <exception cref="ToolException">The model is no CLIP, or the data has fewer pairs than a batch.</exception>
-    public ClipTraining(DualEncoderFolder parts, IImageTextDataset dataset, ClipTrainingOptions options, string folder)
+    /// <exception cref="ToolException">The data has fewer samples than a batch, or the method takes no batch in pieces.</exception>
+    public TrainingRun(ITrainingRecipe recipe, TrainableModel parts, IImageTextDataset dataset, TrainingOptions options, RecipeSettings settings, string folder)
     {
-        _parts = parts;
-        _model = parts.Model as Clip ?? throw new ToolException($"The recipe clip trains a CLIPModel, not a {parts.Model.Architecture}.");
         if (dataset.Count < options.BatchSize) throw new ToolException($"--batch {options.BatchSize}: the data has only {dataset.Count} samples.");
+        if (options.MicroBatchSize is not null && !parts.TakesMicroBatches) throw new ToolException($"--micro-batch: the recipe {recipe.Name} takes batches as a whole.");
+        _recipe = recipe;
+        _parts = parts;
         _dataset = dataset;
         _options = options;
+        _settings = settings;
         _folder = folder;
-        _schedule = new PlannedSchedule(options.LearningRate, options.WarmupShare) { TotalSteps = PlannedSteps() };
-        AdamW optimizer = new(ParameterGroup.SplitByDecay(_model.NamedParameters(), options.WeightDecay), options.LearningRate) { Beta2 = 0.98 };
-        _trainer = new Trainer(_model, optimizer, new TrainerOptions
+        _schedule = new PlannedSchedule(options.LearningRate, options.WarmupShare, options.WarmupSteps, options.FinalShare) { TotalSteps = PlannedSteps() };
+        _levels = [.. parts.Objective.ChanceLevels(options.BatchSize)];
+        parts.Objective.StepsPerEpoch = dataset.Count / options.BatchSize;
+        AdamW optimizer = new(ParameterGroup.SplitByDecay(parts.Objective.Model.NamedParameters(), options.WeightDecay), options.LearningRate) { Beta2 = options.Beta2 };
+        _trainer = new Trainer(parts.Objective, optimizer, new TrainerOptions
         {
             Schedule = _schedule.ToSchedule(),
             ClipNorm = options.ClipNorm,
             Seed = (ulong)options.Seed,
-        })
-        {
-            AfterUpdate = BoundLogitScale,
-        };
+        });
     }
 
     /// <summary>The folder of checkpoints inside a model folder.</summary>
@@ -112,83 +112,99 @@ public sealed class ClipTraining : IDisposable
     public TrainingSummary Run(ITrainingObserver observer, CancellationToken cancellation)
     {
         Directory.CreateDirectory(_folder);
-        ulong seed = (ulong)_options.Seed;
-        ImageAugmentation? augmentation = _options.Augment
-            ? new ImageAugmentation(new RandomResizedCrop(_parts.ImageSize) { Scale = (0.7, 1) }, new HorizontalFlip())
-            : null;
-        ImageTextBatchBuilder builder = new(_dataset, _parts.Preprocessor, _parts.Tokenizer, _parts.ContextLength, augmentation, seed);
-
-        // The CPU computes with all its processors already; a GPU leaves them to the pictures.
-        int workers = _parts.Device.Backend is GpuBackend ? Math.Clamp(Environment.ProcessorCount / 2, 1, 8) : 1;
-        DataLoaderOptions loading = new() { BatchSize = _options.BatchSize, Seed = seed, StartEpoch = _start.Epoch, StartPosition = _start.Position, Workers = workers, Prefetch = Math.Max(4, workers + 2) };
-        using DataLoader<ImageTextBatch> loader = new(_dataset.Count, loading, builder.Build);
+        using DataLoader<ImageTextBatch> loader = OpenLoader();
         using TensorBoardWriter events = new(Path.Combine(_folder, "events"));
         TrainingPace pace = new(_options.Minutes);
-        double smoothLoss = _history.Rows.Count == 0 ? double.NaN : LossChart.RunningMean(_history.Rows)[^1], savedAt = 0;
+        RunningLoss running = new(_history.Rows);
+        CollapseDetector detector = new(_levels, new CollapseDetectorOptions { GraceSteps = Math.Max(300, (_schedule.TotalSteps ?? 0) / 10) });
+        List<TrainingWarning> warnings = [];
+        double savedAt = 0;
         int firstStep = _trainer.Step;
-        _model.Train();
+        _parts.Objective.Model.Train();
         while (_schedule.TotalSteps is not { } total || _trainer.Step < total)
         {
             if (cancellation.IsCancellationRequested || pace.IsOver || _trainer.Step - firstStep >= (_options.StopAfter ?? int.MaxValue)) break;
+            _parts.Objective.TotalSteps = _schedule.TotalSteps ?? 0;
             StepResult step = Train(loader);
             double seconds = pace.StepDone();
             double epoch = loader.Epoch + ((double)loader.Position / _dataset.Count);
+            float? temperature = _parts.Objective.Temperature?.Parameter.Value.Item();
             TrainingMetrics metrics = new(
-                step.Step, epoch, step.Loss, step.LearningRate, step.GradientNorm, MathF.Exp(_model.LogitScale.Value.Item()),
-                _options.BatchSize / seconds, loader.DataWaitShare, _secondsBefore + pace.Seconds);
+                step.Step, epoch, step.Loss, step.LearningRate, step.GradientNorm,
+                temperature is { } value ? _parts.Objective.Temperature!.ToTemperature(value) : float.NaN,
+                _options.BatchSize / seconds, loader.DataWaitShare, _secondsBefore + pace.Seconds)
+            {
+                Parts = step.Parts,
+            };
             _history.Add(metrics);
+            running.Add(metrics);
             Write(events, metrics);
+            foreach (TrainingWarning warning in detector.Observe(step, _parts.Objective, temperature))
+            {
+                warnings.Add(warning);
+                observer.Warned(warning);
+            }
+
             if (pace.PlanStepsLeft() is { } left) _schedule.TotalSteps = _trainer.Step + left;
-            smoothLoss = double.IsNaN(smoothLoss) ? step.Loss : smoothLoss + (0.05 * (step.Loss - smoothLoss));
-            observer.Stepped(Progress(metrics, smoothLoss, pace));
+            observer.Stepped(Progress(metrics, running, pace));
             if (pace.Seconds - savedAt < _options.SaveEvery.TotalSeconds) continue;
             Save(loader, pace, events);
             observer.Saved(_trainer.Step);
             savedAt = pace.Seconds;
         }
 
-        _model.Evaluate();
+        _parts.Objective.Model.Evaluate();
         Save(loader, pace, events);
         observer.Saved(_trainer.Step);
-        LossChart.Save(Path.Combine(_folder, "loss.png"), _history.Rows, _options.BatchSize);
+        LossChart.Save(Path.Combine(_folder, "loss.png"), _history.Rows, _levels);
         bool complete = pace.IsOver || (_schedule.TotalSteps is { } planned && _trainer.Step >= planned);
-        return new TrainingSummary(_trainer.Step, smoothLoss, _secondsBefore + pace.Seconds, complete);
+        return new TrainingSummary(_trainer.Step, running.Loss, _secondsBefore + pace.Seconds, complete) { Parts = running.Parts, Warnings = warnings };
     }
 
     public void Dispose() => _trainer.Dispose();
 
     private static void Write(TensorBoardWriter events, TrainingMetrics metrics)
     {
-        events.Write(
-            metrics.Step,
+        List<(string, double)> scalars =
+        [
             ("train/loss", metrics.Loss),
+            .. metrics.Parts.Select(part => ($"loss/{part.Name}", (double)part.Value)),
             ("train/learning_rate", metrics.LearningRate),
             ("train/gradient_norm", metrics.GradientNorm),
-            ("train/logit_scale", metrics.LogitScale),
             ("speed/samples_per_second", metrics.SamplesPerSecond),
-            ("speed/data_wait_share", metrics.DataWaitShare));
+            ("speed/data_wait_share", metrics.DataWaitShare),
+        ];
+        if (!float.IsNaN(metrics.Temperature)) scalars.Add(("train/temperature", metrics.Temperature));
+        events.Write(metrics.Step, [.. scalars]);
+    }
+
+    private DataLoader<ImageTextBatch> OpenLoader()
+    {
+        ulong seed = (ulong)_options.Seed;
+        ImageAugmentation? augmentation = _options.Augment
+            ? new ImageAugmentation(new RandomResizedCrop(_parts.ImageSize) { Scale = (_options.SmallestCrop, 1) }, new HorizontalFlip())
+            : null;
+        ImageTextBatchBuilder builder = new(_dataset, _parts.Preprocessor, _parts.Tokenizer, _parts.ContextLength, augmentation, seed)
+        {
+            TwoViews = _recipe.TakesTwoViews ? ContrastiveAugmentation.MocoV2(_parts.ImageSize) : null,
+            PairIds = _recipe.ReadsTexts ? PairIds.Of(_dataset) : null,
+        };
+
+        // The CPU computes with all its processors already; a GPU leaves them to the pictures.
+        int workers = _parts.Device.Backend is GpuBackend ? Math.Clamp(Environment.ProcessorCount / 2, 1, 8) : 1;
+        DataLoaderOptions loading = new() { BatchSize = _options.BatchSize, Seed = seed, StartEpoch = _start.Epoch, StartPosition = _start.Position, Workers = workers, Prefetch = Math.Max(4, workers + 2) };
+        return new DataLoader<ImageTextBatch>(_dataset.Count, loading, builder.Build);
     }
 
     private StepResult Train(DataLoader<ImageTextBatch> loader)
     {
         // The loader goes on for ever, so there always is a next batch.
         if (!loader.TryNext(out ImageTextBatch? batch)) throw new InvalidOperationException("The data loader has ended.");
-        StepResult step = Train(batch);
-        loader.Return(batch);
-        return step;
-    }
-
-    private StepResult Train(ImageTextBatch batch)
-    {
         try
         {
-            int piece = _options.MicroBatchSize ?? batch.Count;
-            if (piece >= batch.Count) return _trainer.TrainStep(() => Loss(batch, EncodeImages(batch, Range.All), EncodeTexts(batch, Range.All)));
-            Range PartOf(int index) => (index * piece)..Math.Min(batch.Count, (index + 1) * piece);
-            return _trainer.TrainStep(new ContrastiveAccumulation(
-                (batch.Count + piece - 1) / piece,
-                index => (EncodeImages(batch, PartOf(index)), EncodeTexts(batch, PartOf(index))),
-                (images, texts) => Loss(batch, images, texts)));
+            StepResult step = _parts.Step(_trainer, batch, _options);
+            loader.Return(batch);
+            return step;
         }
         catch (NotFiniteNumberException exception)
         {
@@ -196,23 +212,11 @@ public sealed class ClipTraining : IDisposable
         }
     }
 
-    private Tensor EncodeImages(ImageTextBatch batch, Range part) => _model.EncodeImage(batch.Images(_parts.Device, part));
-
-    private Tensor EncodeTexts(ImageTextBatch batch, Range part) => _model.EncodeText(batch.Texts(_parts.Device, part));
-
-    private Tensor Loss(ImageTextBatch batch, Tensor images, Tensor texts)
-    {
-        if (!batch.HasEqualCaptions) return _model.ContrastiveLoss(images, texts);
-
-        // Pictures with the same caption are no negatives of each other.
-        return images.SoftmaxContrastive(texts, _model.LogitScale.Value.Exp(), new ContrastiveOptions { Ids = batch.Captions(_parts.Device) });
-    }
-
-    private TrainingProgress Progress(TrainingMetrics latest, double smoothLoss, TrainingPace pace)
+    private TrainingProgress Progress(TrainingMetrics latest, RunningLoss running, TrainingPace pace)
     {
         double perStep = pace.SecondsPerStep;
         TimeSpan? left = _schedule.TotalSteps is { } total && perStep > 0 ? TimeSpan.FromSeconds(perStep * (total - latest.Step)) : null;
-        return new TrainingProgress(latest, smoothLoss, perStep > 0 ? _options.BatchSize / perStep : latest.SamplesPerSecond, _schedule.TotalSteps, left);
+        return new TrainingProgress(latest, running.Loss, perStep > 0 ? _options.BatchSize / perStep : latest.SamplesPerSecond, _schedule.TotalSteps, left) { SmoothParts = running.Parts };
     }
 
     private void Save(DataLoader<ImageTextBatch> loader, TrainingPace pace, TensorBoardWriter events)
@@ -221,6 +225,7 @@ public sealed class ClipTraining : IDisposable
         _history.Save(Path.Combine(_folder, "metrics.csv"));
         _trainer.Save(CheckpointFolder(_folder), new JsonObject
         {
+            ["recipe"] = _recipe.Name,
             ["epoch"] = loader.Epoch,
             ["position"] = loader.Position,
             ["samples"] = _dataset.Count,
@@ -228,14 +233,21 @@ public sealed class ClipTraining : IDisposable
             ["seed"] = _options.Seed,
             ["micro_batch_size"] = _options.MicroBatchSize,
             ["learning_rate"] = _options.LearningRate,
+            ["final_share"] = _options.FinalShare,
             ["weight_decay"] = _options.WeightDecay,
             ["warmup_share"] = _options.WarmupShare,
+            ["warmup_steps"] = _options.WarmupSteps,
             ["augment"] = _options.Augment,
+            ["caption_noise"] = _options.CaptionNoise,
+            ["queue_size"] = _settings.QueueSize,
+            ["momentum"] = _settings.Momentum,
+            ["mask_ratio"] = _settings.MaskRatio,
+            ["distillation"] = _settings.Distillation,
             ["total_steps"] = _schedule.TotalSteps,
             ["seconds"] = _secondsBefore + pace.Seconds,
         });
-        _model.SavePretrained(_folder);
-        _parts.Tokenizer.Save(_folder);
+        _parts.Model.SavePretrained(_folder);
+        _parts.Tokenizer?.Save(_folder);
         _parts.Preprocessor.Save(_folder);
     }
 
@@ -244,13 +256,6 @@ public sealed class ClipTraining : IDisposable
         if (_options.Steps is { } steps) return steps;
         if (_options.Epochs is { } epochs) return (int)Math.Clamp(Math.Ceiling(epochs * (_dataset.Count / _options.BatchSize)), 1, int.MaxValue);
         return null;
-    }
-
-    /// <summary>CLIP keeps the factor on similarities at 100 at most, or training becomes unstable.</summary>
-    private void BoundLogitScale()
-    {
-        float value = _model.LogitScale.Value.Item();
-        if (value > MaxLogitScale) _model.LogitScale.Assign([MaxLogitScale], _parts.Device);
     }
 
     private void RequireSame(JsonObject state, string field, int now)

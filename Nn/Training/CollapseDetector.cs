@@ -1,5 +1,6 @@
 using System.Globalization;
 using MiniVlp.Autograd;
+using MiniVlp.Nn.Pretraining;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Nn.Training;
@@ -65,7 +66,22 @@ public sealed class CollapseDetector(IEnumerable<ChanceLevel> levels, CollapseDe
     private readonly HashSet<(TrainingFault, string)> _told = [];
     private int _stepsAtBound;
 
-    /// <summary>Looks at a step.</summary>
+    /// <summary>Looks at a step, at the temperature and, now and then, at the queues of an objective.</summary>
+    /// <param name="step">What the step did.</param>
+    /// <param name="objective">What was trained.</param>
+    /// <param name="temperature">The value of its <see cref="PretrainingObjective.Temperature"/>, as it was logged; null where there is none.</param>
+    /// <returns>What was noticed for the first time.</returns>
+    public IReadOnlyList<TrainingWarning> Observe(StepResult step, PretrainingObjective objective, float? temperature)
+    {
+        ArgumentNullException.ThrowIfNull(objective);
+        List<TrainingWarning> warnings = [.. Observe(step)];
+        if (temperature is { } value && objective.Temperature is { } learned) warnings.AddRange(ObserveTemperature(step.Step, learned, value));
+        foreach ((string name, ITrainingState state) in objective.State)
+            if (state is FeatureQueue queue) warnings.AddRange(ObserveQueue(step.Step, name, queue.Features, queue.Filled));
+        return warnings;
+    }
+
+    /// <summary>Looks at the loss of a step.</summary>
     /// <param name="step">What the step did.</param>
     /// <returns>What was noticed for the first time.</returns>
     public IReadOnlyList<TrainingWarning> Observe(StepResult step)

@@ -21,7 +21,10 @@ public sealed class TrainCommandTests(TrainedModel trained) : IClassFixture<Trai
 
         string[] rows = File.ReadAllLines(Path.Combine(trained.Folder, "metrics.csv"));
         Assert.Equal(7, rows.Length);
-        Assert.Equal("step", rows[0].Split(',')[0]);
+        Assert.Equal("step,epoch,loss,learning_rate,gradient_norm,temperature,samples_per_second,data_wait_share,seconds,itc", rows[0]);
+        string[] fields = rows[1].Split(',');
+        Assert.Equal(fields[2], fields[9]);
+        Assert.InRange(double.Parse(fields[5], CultureInfo.InvariantCulture), 0.06, 0.08);
         double first = double.Parse(rows[1].Split(',')[2], CultureInfo.InvariantCulture);
         Assert.InRange(first, 0.5 * Math.Log(16), 2 * Math.Log(16));
     }

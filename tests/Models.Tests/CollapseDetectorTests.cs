@@ -1,6 +1,7 @@
 using MiniVlp.Autograd;
 using MiniVlp.Nn;
 using MiniVlp.Nn.Optimizers;
+using MiniVlp.Nn.Pretraining;
 using MiniVlp.Nn.Training;
 using MiniVlp.Tensors;
 using Xunit;
@@ -89,6 +90,19 @@ public sealed class CollapseDetectorTests
         static TrainingFault[] Faults(List<TrainingWarning> warnings) => [.. warnings.Select(warning => warning.Fault).Order().Distinct()];
     }
 
+    /// <summary>The queue of an objective, filled as it should be, never filled, and filled with what a collapsed encoder makes of every batch.</summary>
+    [Theory]
+    [InlineData(Fault.None, null)]
+    [InlineData(Fault.NothingEnqueued, TrainingFault.DeadQueue)]
+    [InlineData(Fault.FeaturesThatAreAllTheSame, TrainingFault.CollapsedFeatures)]
+    public void TheQueuesOfAnObjectiveAreWatched(Fault fault, TrainingFault? expected)
+    {
+        using PairTraining training = new(fault);
+        TrainingWarning[] warnings = [.. training.Train(90).Where(warning => warning.Subject == "queue")];
+        Assert.Equal(expected is not null, warnings.Any(warning => warning.Fault == expected));
+        if (expected is null) Assert.Empty(warnings);
+    }
+
     /// <summary>Pictures and texts that are the same tensor are too easy: the temperature falls until its bound stops it.</summary>
     [Fact]
     public void ATemperatureAtItsBoundIsNoticed()
@@ -134,6 +148,7 @@ public sealed class CollapseDetectorTests
         FeaturesThatAreAllTheSame,
         FrozenTokenHead,
         TextsThatAreThePictures,
+        NothingEnqueued,
     }
 
     private sealed class Scale : Module
@@ -172,9 +187,13 @@ public sealed class CollapseDetectorTests
     }
 
     /// <summary>Contrast, matching and a token for pairs of vectors that are two views of one.</summary>
-    private sealed class PairObjective(PairModel model, Fault fault, int negatives) : PretrainingObjective<(Tensor Images, Tensor Texts, IndexTensor Tokens)>
+    private sealed class PairObjective(PairModel model, Fault fault, int negatives, FeatureQueue queue) : PretrainingObjective<(Tensor Images, Tensor Texts, IndexTensor Tokens)>
     {
+        private Tensor? _features;
+
         public override Module Model => model;
+
+        public override IEnumerable<(string Name, ITrainingState State)> State => [("queue", queue)];
 
         public override LearnedTemperature Temperature => new(model.Temperature, 0.01f, 0.5f);
 
@@ -187,6 +206,7 @@ public sealed class CollapseDetectorTests
             if (fault == Fault.FeaturesThatAreAllTheSame) (images, texts) = (images * 0f, texts * 0f);
             Tensor image = model.Image.Forward(images), text = fault == Fault.TextsThatAreThePictures ? image : model.Text.Forward(texts);
             if (fault == Fault.FeaturesThatAreAllTheSame) (image, text) = (image + 1f, text + 1f);
+            using (Tape.NoGradient()) _features = image.L2Normalize();
             Tensor contrast = image.L2Normalize().SoftmaxContrastive(text.L2Normalize(), model.Temperature.Value.Reciprocal());
 
             // The right pair, then each text with the pictures of the next ones.
@@ -207,6 +227,11 @@ public sealed class CollapseDetectorTests
             }
         }
 
+        public override void AfterBackward()
+        {
+            if (fault != Fault.NothingEnqueued) queue.Enqueue(_features!);
+        }
+
         public override void AfterUpdate(int step) => Temperature.Clamp();
     }
 
@@ -214,6 +239,7 @@ public sealed class CollapseDetectorTests
     {
         private readonly Device _device = Device.CreateCpu(1);
         private readonly PairModel _model;
+        private readonly FeatureQueue _queue;
         private readonly PairObjective _objective;
         private readonly Trainer _trainer;
         private readonly CollapseDetector _detector;
@@ -222,7 +248,8 @@ public sealed class CollapseDetectorTests
         {
             _model = new PairModel(fault);
             _model.Initialize(_device, 1);
-            _objective = new PairObjective(_model, fault, negatives);
+            _queue = new FeatureQueue(4 * Batch, Width, _device);
+            _objective = new PairObjective(_model, fault, negatives, _queue);
             _trainer = new Trainer(_objective, new AdamW([new ParameterGroup(_model.NamedParameters())], 1e-2), new TrainerOptions { Schedule = LearningRateSchedule.Constant(1e-2) });
             _detector = new CollapseDetector(_objective.ChanceLevels(Batch), Short);
         }
@@ -237,8 +264,7 @@ public sealed class CollapseDetectorTests
                 using TensorScope scope = new();
                 StepResult step = _trainer.TrainStep(_objective, Data(i));
                 foreach (LossPartValue part in step.Parts) Last[part.Name] = part.Value;
-                warnings.AddRange(_detector.Observe(step));
-                warnings.AddRange(_detector.ObserveTemperature(step.Step, _objective.Temperature, _model.Temperature.Value.Item()));
+                warnings.AddRange(_detector.Observe(step, _objective, _model.Temperature.Value.Item()));
             }
 
             return warnings;
@@ -247,6 +273,7 @@ public sealed class CollapseDetectorTests
         public void Dispose()
         {
             _trainer.Dispose();
+            _queue.Dispose();
             _model.Dispose();
             _device.Dispose();
         }

@@ -84,6 +84,20 @@ public class TableAndFolderTests
         Assert.Equal("captions.json/a.jpg#3", data.Get(2).Key);
     }
 
+    [Fact]
+    public void CaptionsOfOnePictureAreToldToBelongTogether()
+    {
+        using TemporaryFolder folder = new();
+        folder.Write("a.png", "A");
+        folder.Write("b.png", "B");
+        folder.Write("t.csv", "image,caption\na.png,one\nb.png,two\na.png,three\n");
+        folder.Write("captions.json", """{"images":[{"id":7,"file_name":"b.png"},{"id":5,"file_name":"a.png"}],"annotations":[{"image_id":5,"caption":"x"},{"image_id":7,"caption":"y"},{"image_id":5,"caption":"z"}]}""");
+        IImageTextDataset table = ImageTextDataset.Open(folder.File("t.csv"), new StubDecoder()), coco = ImageTextDataset.Open(folder.File("captions.json"), new StubDecoder());
+        Assert.Equal([0, 1, 0], Enumerable.Range(0, 3).Select(table.PictureOf));
+        Assert.Equal([0, 1, 0], Enumerable.Range(0, 3).Select(coco.PictureOf));
+        Assert.Equal([0, 1, 0, 3, 4, 3], Enumerable.Range(0, 6).Select(new ConcatenatedDataset([table, coco]).PictureOf));
+    }
+
     [Theory]
     [InlineData("""{"annotations":[]}""", "'images' is missing")]
     [InlineData("""{"images":{},"annotations":[]}""", "'images' should be a json array and is object")]

@@ -27,6 +27,22 @@ public class VocabularyBuilderTests
         }
     }
 
+    /// <summary>Further special tokens come behind the pieces, are found literally, and go through a folder.</summary>
+    [Fact]
+    public void SpecialTokensAreAddedOnce()
+    {
+        IReadOnlyList<string> pieces = TextTokenizer.BuildVocabulary(Captions, 500);
+        TextTokenizer tokenizer = TextTokenizer.FromVocabulary(pieces, "[DEC]", "[ENC]", "[MASK]");
+        Assert.Equal(pieces.Count + 2, tokenizer.VocabularySize);
+        Assert.Equal((pieces.Count, pieces.Count + 1), (tokenizer.IdOf("[DEC]"), tokenizer.IdOf("[ENC]")));
+        Assert.Equal([tokenizer.StartId, pieces.Count, tokenizer.IdOf("ball")!.Value, tokenizer.EndId], tokenizer.Encode("[DEC] ball"));
+        using TemporaryFolder folder = new();
+        tokenizer.Save(folder.File("model"));
+        TextTokenizer read = TextTokenizer.FromPretrained(folder.File("model"));
+        Assert.Equal(tokenizer.Encode("[ENC] red ball"), read.Encode("[ENC] red ball"));
+        Assert.Equal(tokenizer.SpecialIds.Order(), read.SpecialIds.Order());
+    }
+
     [Fact]
     public void OrderOfCaptionsDoesNotMatter()
     {

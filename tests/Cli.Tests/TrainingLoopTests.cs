@@ -1,0 +1,83 @@
+using MiniVlp.Cli.Datasets;
+using MiniVlp.Cli.Training;
+using MiniVlp.Cli.Training.Recipes;
+using MiniVlp.Data.Datasets;
+using MiniVlp.Data.Images;
+using MiniVlp.Tensors;
+using Xunit;
+
+namespace MiniVlp.Cli.Tests;
+
+public sealed class TrainingLoopTests
+{
+    [Fact]
+    public void PairIds_AreOfPicturesWhereTheseHaveSeveralCaptionsElseOfCaptions()
+    {
+        Assert.Equal([0, 1, 0, 3], PairIds.Of(new Captions(["a", "b", "a", "c"], [0, 1, 2, 3])));
+        Assert.Equal([0, 0, 2, 2], PairIds.Of(new Captions(["a", "b", "a", "c"], [0, 0, 2, 2])));
+    }
+
+    [Fact]
+    public void Schedule_WarmsUpByStepsAndEndsOnItsFloor()
+    {
+        PlannedSchedule schedule = new(2f, 0.05, warmupSteps: 4, finalShare: 0.1) { TotalSteps = 24 };
+        Assert.Equal([0.5, 1, 1.5, 2, 2], Enumerable.Range(0, 5).Select(schedule.At));
+        Assert.Equal(1.1, schedule.At(14), 1e-12);
+        Assert.Equal(0.2, schedule.At(24), 1e-12);
+        Assert.Equal(0.2, schedule.At(1000), 1e-12);
+        PlannedSchedule share = new(1f, 0.5) { TotalSteps = 8 };
+        Assert.Equal([0.25, 0.5, 0.75, 1], Enumerable.Range(0, 4).Select(share.At));
+        Assert.Equal(0, share.At(8), 1e-12);
+    }
+
+    /// <summary>Two views of a picture differ, lie apart in the batch, and do not depend on the other pictures in it.</summary>
+    [Fact]
+    public void Views_AreTwoOfEachPicture()
+    {
+        Captions data = new(["a", "b", "c"], [0, 1, 2]);
+        ImageTextBatchBuilder builder = new(data, ImagePreprocessor.Vit(8), null, 0, seed: 5) { TwoViews = ContrastiveAugmentation.MocoV2(8) };
+        ImageTextBatch two = builder.Build([1, 0], 3, new ImageTextBatch()), other = builder.Build([2, 1], 3, new ImageTextBatch());
+        for (int view = 0; view < 2; view++)
+        {
+            Assert.Equal(two.Image(view, 0).ToArray(), other.Image(view, 1).ToArray());
+            using TensorScope scope = new();
+            Assert.Equal(two.Image(view, 1).ToArray(), two.Images(Device.Cpu, 1..2, view).ToArray());
+        }
+
+        Assert.NotEqual(two.Image(0, 0).ToArray(), two.Image(1, 0).ToArray());
+        Assert.Equal([1, 0], two.PairIds.ToArray());
+        Assert.Equal((2, 0, false), (two.Views, two.TextLength, two.HasEqualPairs));
+    }
+
+    [Fact]
+    public void Recipes_HaveDistinctNamesAndASmallPreset()
+    {
+        Assert.Equal(TrainingRecipes.All.Count, TrainingRecipes.All.Select(recipe => recipe.Name).Distinct().Count());
+        Assert.All(TrainingRecipes.All, recipe =>
+        {
+            Assert.Contains("small", recipe.Presets);
+            Assert.Contains("tiny", recipe.Presets);
+            Assert.Same(recipe, TrainingRecipes.Find(recipe.Name));
+            Assert.All(recipe.Presets, preset => Assert.InRange(recipe.ImageSizeOf(preset), 16, 512));
+        });
+        Assert.Contains("clip", Assert.Throws<ToolException>(() => TrainingRecipes.Find("lip")).Message, StringComparison.Ordinal);
+    }
+
+    private sealed class Captions(string[] captions, int[] pictures) : IImageTextDataset
+    {
+        public string Name => "captions";
+
+        public int Count => captions.Length;
+
+        public ImageTextSample Get(int index)
+        {
+            byte[] pixels = new byte[16 * 16 * 3];
+            new Random(index).NextBytes(pixels);
+            return new ImageTextSample($"{index}", new RgbImage(16, 16, pixels), captions[index]);
+        }
+
+        public string GetCaption(int index) => captions[index];
+
+        public int PictureOf(int index) => pictures[index];
+    }
+}
