@@ -16,6 +16,10 @@ public static class Architectures
         ["VisionTextDualEncoderModel"] = VisionTextDualEncoder.FromPretrained,
         ["SiglipModel"] = Siglip.FromPretrained,
         ["ViTMAEForPreTraining"] = Mae.FromPretrained,
+        ["BlipForConditionalGeneration"] = BlipCaptioning.FromPretrained,
+        ["BlipForQuestionAnswering"] = BlipQuestionAnswering.FromPretrained,
+        ["BlipForImageTextRetrieval"] = BlipRetrieval.FromPretrained,
+        ["BlipForPreTraining"] = BlipForPreTraining.FromPretrained,
     };
 
     /// <summary>The class names of Hugging Face that this library can load.</summary>

@@ -33,6 +33,9 @@ internal sealed partial class ParityRun(SafetensorsFile inputs, Device device)
             case VisionTextDualEncoder dual: Forward(dual); break;
             case Siglip siglip: Forward(siglip); break;
             case Mae mae: Forward(mae); break;
+            case BlipCaptioning blip: Forward(blip); break;
+            case BlipQuestionAnswering blip: Forward(blip); break;
+            case BlipRetrieval blip: Forward(blip); break;
             default: throw new ModelFormatException($"{inputs.Path}: no comparison is written for {model.Architecture}.");
         }
     }

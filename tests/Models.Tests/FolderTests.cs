@@ -21,6 +21,9 @@ public sealed class FolderTests
     [InlineData("vision_text_dual_encoder")]
     [InlineData("siglip_model")]
     [InlineData("vit_mae_pretraining")]
+    [InlineData("blip_captioning")]
+    [InlineData("blip_vqa")]
+    [InlineData("blip_retrieval")]
     public void WritesWhatItReads(string name)
     {
         using TemporaryFolder folder = new();

@@ -24,6 +24,7 @@ public sealed class GpuParityTests
     /// <summary>
     /// Outputs, losses and all parameter gradients agree with the reference within its own tolerances, as on the CPU; then in mixed precision, within
     /// what bfloat16 allows: the operands of matrix products are rounded, all else is float32. Devices without tensor cores round in the same way.
+    /// Generated texts are compared in full precision alone: they are choices, and a rounded operand may make another one.
     /// </summary>
     [Theory]
     [MemberData(nameof(Cases))]
@@ -38,7 +39,7 @@ public sealed class GpuParityTests
 
         backend.Precision = MatMulPrecision.BFloat16;
         IReadOnlyList<ParityRow> mixed = Parity.Check(Goldens.Folder(name), gpu);
-        AssertPassed(mixed, row => row.Problem is null && (row.MaxRelative <= MixedTolerance || IsOfKeyBias(row.Name)));
+        AssertPassed(mixed, row => row.Problem is null && (row.MaxRelative <= MixedTolerance || IsOfKeyBias(row.Name) || row.Name.StartsWith("generate.", StringComparison.Ordinal)));
         bool isRounded = mixed.Zip(exact).Any(pair => pair.First.MaxAbsolute > 10 * pair.Second.MaxAbsolute);
         Assert.True(isRounded || !HasRoundedProducts(name), "Nothing was rounded.");
         Assert.Equal(0, backend.RentedCount);
