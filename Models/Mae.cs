@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using MiniVlp.Autograd;
 using MiniVlp.Nn;
+using MiniVlp.Nn.Pretraining;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Models;
@@ -63,11 +64,19 @@ public sealed class Mae : PretrainedModel, IImageEncoder
     /// <inheritdoc/>
     public override JsonObject ToConfigJson() => Config.ToJson();
 
-    /// <summary>Chooses the patches that are seen, evenly at random, with numbers from <see cref="Generator.Current"/>.</summary>
+    /// <summary>Chooses the patches that are seen, by the config's ratio and pattern, with numbers from <see cref="Generator.Current"/>.</summary>
     /// <param name="batch">Number of images.</param>
     /// <param name="device">Where the model is.</param>
+    /// <exception cref="InvalidOperationException">No grid removes the config's share of the patches.</exception>
     public VisiblePatches DrawPatches(int batch, Device device)
     {
+        if (Config.MaskPattern != PatchPattern.Random)
+        {
+            int side = Config.Encoder.ImageSize / Config.Encoder.PatchSize;
+            using IndexTensor mask = new PatchMasking(side, side, Config.Encoder.PatchCount - Config.KeptCount) { Pattern = Config.MaskPattern }.Apply(batch, Device.Cpu);
+            return VisiblePatches.FromMask(mask.ToArray(), mask.Shape, device);
+        }
+
         // On the CPU, whatever the device: the numbers are the same everywhere, and a GPU would have to be waited for.
         using Tensor noise = Tensor.RandomUniform([batch, Config.Encoder.PatchCount], device: Device.Cpu);
         return VisiblePatches.FromNoise(noise.ToArray(), noise.Shape, Config.KeptCount, device);

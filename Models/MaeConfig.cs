@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using MiniVlp.Nn.Pretraining;
 
 namespace MiniVlp.Models;
 
@@ -22,6 +23,12 @@ public sealed record MaeConfig
 
     /// <summary>Share of the patches that the encoder does not see, in [0, 1); ⌊patches · (1 - ratio)⌋ are kept, at least one.</summary>
     public double MaskRatio { get; init; } = 0.75;
+
+    /// <summary>
+    /// Where the removed patches lie: anywhere, in blocks, or all but one of each square, which fits certain ratios alone (section 4.1, mask sampling). It is
+    /// written to a config under <c>mask_pattern</c>, a field of this library, when it is not the published one.
+    /// </summary>
+    public PatchPattern MaskPattern { get; init; } = PatchPattern.Random;
 
     /// <summary>Whether the decoder predicts pixels normalised within each patch, which learns better features, instead of the pixels.</summary>
     public bool NormalizesPixels { get; init; } = true;
@@ -73,6 +80,7 @@ public sealed record MaeConfig
             DecoderHeads = json.Integer("decoder_num_attention_heads", 16, maximum: 1024),
             DecoderHiddenWidth = json.Integer("decoder_intermediate_size", 2048, maximum: 1 << 18),
             MaskRatio = json.Real("mask_ratio", 0.75, 0, 1),
+            MaskPattern = PatternOf(json),
             NormalizesPixels = json.Flag("norm_pix_loss", false),
         };
         (string field, string rule) = config.Contradiction();
@@ -90,6 +98,7 @@ public sealed record MaeConfig
         json["decoder_intermediate_size"] = DecoderHiddenWidth;
         json["mask_ratio"] = MaskRatio;
         json["norm_pix_loss"] = NormalizesPixels;
+        if (MaskPattern != PatchPattern.Random) json["mask_pattern"] = MaskPattern.ToString();
         return json;
     }
 
@@ -101,5 +110,13 @@ public sealed record MaeConfig
         if (DecoderWidth % DecoderHeads != 0) return ("decoder_hidden_size", $"{DecoderWidth} is not a multiple of decoder_num_attention_heads {DecoderHeads}.");
         if (!(MaskRatio is >= 0 and < 1) || KeptCount < 1) return ("mask_ratio", $"{MaskRatio} leaves none of the {Encoder.PatchCount} patches visible; an encoder must see at least one.");
         return (string.Empty, string.Empty);
+    }
+
+    private static PatchPattern PatternOf(ConfigJson json)
+    {
+        string name = json.Text("mask_pattern", nameof(PatchPattern.Random));
+        return Enum.GetNames<PatchPattern>().Contains(name, StringComparer.Ordinal)
+            ? Enum.Parse<PatchPattern>(name)
+            : throw json.Contradiction("mask_pattern", $"'{name}' is none of {string.Join(", ", Enum.GetNames<PatchPattern>())}.");
     }
 }

@@ -1,5 +1,6 @@
 using MiniVlp.Autograd;
 using MiniVlp.Nn;
+using MiniVlp.Nn.Pretraining;
 using MiniVlp.Tensors;
 using MiniVlp.Tensors.Safetensors;
 using Xunit;
@@ -90,6 +91,41 @@ public sealed class MaeTests
         }
 
         for (int i = 0; i < Batch; i++) Assert.Equal(12, removed.AsSpan(i * 16, 16).ToArray().Sum());
+    }
+
+    /// <summary>Blocks and grids remove as many patches of every image; a grid keeps one of each two by two, the same everywhere.</summary>
+    [Theory]
+    [InlineData(PatchPattern.Blockwise, 0.75, 4)]
+    [InlineData(PatchPattern.Blockwise, 0.5, 8)]
+    [InlineData(PatchPattern.Grid, 0.75, 4)]
+    [InlineData(PatchPattern.Grid, 0.9375, 1)]
+    public void OtherPatternsRemoveEquallyMany(PatchPattern pattern, double ratio, int kept)
+    {
+        using Mae model = Create(Small with { MaskPattern = pattern, MaskRatio = ratio });
+        VisiblePatches patches = Draw(model, 50, seed: 1);
+        Assert.Equal(kept, patches.KeptCount);
+        float[] removed = patches.Removed.ToArray();
+        Assert.True(Enumerable.Range(0, 16).All(patch => pattern == PatchPattern.Blockwise || Enumerable.Range(0, 50).Any(i => removed[(i * 16) + patch] == 0)), "some patch is never seen");
+        for (int i = 0; i < 50; i++)
+        {
+            float[] row = removed[(i * 16)..((i + 1) * 16)];
+            Assert.Equal(16 - kept, row.Sum());
+            if (pattern == PatchPattern.Grid && kept == 4) Assert.All([(0, 0), (0, 2), (2, 0), (2, 2)], square => Assert.Equal(3, Square(row, square.Item1, square.Item2)));
+        }
+
+        Assert.True(float.IsFinite(model.Loss(Images(2, 3)).Item()));
+
+        static float Square(float[] row, int y, int x) => row[(y * 4) + x] + row[(y * 4) + x + 1] + row[((y + 1) * 4) + x] + row[((y + 1) * 4) + x + 1];
+    }
+
+    [Fact]
+    public void AConfigRemembersItsPatternAndAGridMustFit()
+    {
+        using Mae model = new(Small with { MaskPattern = PatchPattern.Grid, MaskRatio = 0.5 });
+        Assert.Contains("grid", Assert.Throws<InvalidOperationException>(() => Draw(model, 1, seed: 1)).Message, StringComparison.Ordinal);
+        Assert.Equal(model.Config, MaeConfig.FromJson(ConfigJson.Parse(model.ToConfigJson().ToJsonString())));
+        Assert.False(Small.ToJson().ContainsKey("mask_pattern"));
+        Assert.Contains("Blockwise", Assert.Throws<ModelFormatException>(() => MaeConfig.FromJson(ConfigJson.Parse("""{ "mask_pattern": "1" }"""))).Message, StringComparison.Ordinal);
     }
 
     [Fact]
