@@ -1,4 +1,5 @@
 using MiniVlp.Cli.Training.Recipes;
+using MiniVlp.Nn.Training;
 
 namespace MiniVlp.Cli.Training;
 
@@ -58,6 +59,9 @@ public sealed record TrainingOptions
 
     /// <summary>Share of captions of scenes that are made wrong; part of the data, noted so that a resumed run has the same.</summary>
     public double CaptionNoise { get; init; }
+
+    /// <summary>When something counts as wrong; by the length of the training when null.</summary>
+    public CollapseDetectorOptions? Detection { get; init; }
 
     /// <summary>Seed of weights, order and augmentation.</summary>
     public int Seed { get; init; }

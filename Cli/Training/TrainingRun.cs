@@ -116,7 +116,7 @@ public sealed class TrainingRun : IDisposable
         using TensorBoardWriter events = new(Path.Combine(_folder, "events"));
         TrainingPace pace = new(_options.Minutes);
         RunningLoss running = new(_history.Rows);
-        CollapseDetector detector = new(_levels, new CollapseDetectorOptions { GraceSteps = Math.Max(300, (_schedule.TotalSteps ?? 0) / 10) });
+        CollapseDetector detector = new(_levels, _options.Detection ?? new CollapseDetectorOptions { GraceSteps = Math.Max(300, (_schedule.TotalSteps ?? 0) / 10) });
         List<TrainingWarning> warnings = [];
         double savedAt = 0;
         int firstStep = _trainer.Step;

@@ -3,6 +3,8 @@ using MiniVlp.Cli.Training;
 using MiniVlp.Cli.Training.Recipes;
 using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Images;
+using MiniVlp.Nn;
+using MiniVlp.Nn.Training;
 using MiniVlp.Tensors;
 using Xunit;
 
@@ -49,6 +51,28 @@ public sealed class TrainingLoopTests
         Assert.Equal((2, 0, false), (two.Views, two.TextLength, two.HasEqualPairs));
     }
 
+    /// <summary>Pictures whose projection is zero are all alike: the loss is ln(batch), and the run says so once, to whoever watches and in its result.</summary>
+    [Fact]
+    public void Warnings_AreToldOnce()
+    {
+        using TemporaryFolder folder = new();
+        using Device device = Device.CreateCpu(1);
+        Captions data = new([.. Enumerable.Range(0, 16).Select(i => $"caption {i}")], [.. Enumerable.Range(0, 16)]);
+        ClipRecipe recipe = new();
+        RecipeSettings settings = new() { BatchSize = 8 };
+        using TrainableModel parts = recipe.Create("tiny", NewModel.BuildTokenizer(data, 100), settings, device, 1);
+        Parameter projection = parts.Model.NamedParameters().Single(named => named.Name == "visual_projection.weight").Parameter;
+        projection.Assign(new float[projection.Shape.Length], device);
+        TrainingOptions options = new() { BatchSize = 8, Steps = 12, LearningRate = 0, Detection = new CollapseDetectorOptions { GraceSteps = 4, Window = 4 } };
+        using TrainingRun run = new(recipe, parts, data, options, settings, folder["run"]);
+        Watcher watcher = new();
+        TrainingSummary summary = run.Run(watcher, CancellationToken.None);
+        TrainingWarning warning = Assert.Single(summary.Warnings);
+        Assert.Equal((TrainingFault.StuckAtChance, "itc", 5), (warning.Fault, warning.Subject, warning.Step));
+        Assert.Equal([warning], watcher.Warnings);
+        Assert.Equal(Math.Log(8), summary.Loss, 1e-4);
+    }
+
     [Fact]
     public void Recipes_HaveDistinctNamesAndASmallPreset()
     {
@@ -61,6 +85,17 @@ public sealed class TrainingLoopTests
             Assert.All(recipe.Presets, preset => Assert.InRange(recipe.ImageSizeOf(preset), 16, 512));
         });
         Assert.Contains("clip", Assert.Throws<ToolException>(() => TrainingRecipes.Find("lip")).Message, StringComparison.Ordinal);
+    }
+
+    private sealed class Watcher : ITrainingObserver
+    {
+        public List<TrainingWarning> Warnings { get; } = [];
+
+        public void Stepped(TrainingProgress progress) => Assert.Equal("itc", Assert.Single(progress.SmoothParts).Name);
+
+        public void Saved(int step) => Assert.Equal(12, step);
+
+        public void Warned(TrainingWarning warning) => Warnings.Add(warning);
     }
 
     private sealed class Captions(string[] captions, int[] pictures) : IImageTextDataset
