@@ -224,6 +224,10 @@ public sealed class Moco<TBackbone> : PretrainingObjective<ImageViews>, IDisposa
         }
     }
 
+    /// <inheritdoc/>
+    public override IReadOnlyList<ChanceLevel> ChanceLevels(int batchSize)
+        => [ChanceLevel.Contrastive("contrastive", Config.Strategy == MocoStrategy.EndToEnd ? batchSize : Config.Negatives + 1)];
+
     /// <summary>
     /// The contrastive loss of a batch as the part <c>contrastive</c>. While a tape records, the key encoder is updated first, and the new keys are ready
     /// for <see cref="AfterBackward"/>; otherwise nothing is changed or remembered.

@@ -24,6 +24,7 @@ public sealed class MocoTests
         LossParts parts = moco.Loss(views);
         LossPart part = Assert.Single(parts);
         Assert.Equal("contrastive", part.Name);
+        Assert.Equal(MathF.Log(7), Assert.Single(moco.ChanceLevels(3)).Loss, 1e-6f);
         double[][] q = Encode(moco.Encoder, views.First), k = Encode(moco.KeyEncoder!, views.Second), old = [.. queue.Chunk(4).Select(row => Array.ConvertAll(row, v => (double)v))];
         double expected = 0;
         for (int i = 0; i < 3; i++)
@@ -58,6 +59,7 @@ public sealed class MocoTests
         double[][] q = Encode(moco.Encoder, views.First), k = Encode(moco.KeyEncoder, views.Second);
         double expected = Enumerable.Range(0, 3).Average(i => Math.Log(k.Sum(key => Math.Exp(Dot(q[i], key) / 0.5))) - (Dot(q[i], k[i]) / 0.5));
         Assert.Equal(expected, loss.Item(), 1e-5);
+        Assert.Equal(MathF.Log(3), Assert.Single(moco.ChanceLevels(3)).Loss, 1e-6f);
         tape.Backward(loss);
         Assert.NotNull(moco.Encoder.Backbone.Map.Weight.Gradient);
         Assert.NotNull(moco.KeyEncoder.Backbone.Map.Weight.Gradient);
@@ -118,7 +120,7 @@ public sealed class MocoTests
         using Moco<PixelMap> moco = Make(Bare with { Head = MocoHead.Mlp, FeatureSize = 5, Negatives = 6 }, width: 4);
         Assert.Equal(["backbone.map.weight", "head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias"], moco.Model.NamedParameters().Select(named => named.Name));
         Dictionary<string, double[]> expected = Copy(moco.Encoder);
-        using Sgd optimizer = new([new ParameterGroup(moco.Model.NamedParameters())], 0.5);
+        using Sgd optimizer = new([new ParameterGroup(moco.Model.NamedParameters())], 1e-5);
         for (int step = 0; step < 4; step++)
         {
             foreach ((string name, double[] online) in Copy(moco.Encoder))
