@@ -38,6 +38,9 @@ public sealed class TrainableModel(PretrainedModel model, PretrainingObjective o
     /// <summary>Whether a batch may go through the model in pieces.</summary>
     public bool TakesMicroBatches { get; init; }
 
+    /// <summary>Draws what the model makes of pictures, for <c>reconstructions.png</c>; null for methods that show nothing.</summary>
+    public Func<IReadOnlyList<RgbImage>, RgbImage>? Draw { get; init; }
+
     /// <summary>The step of a method that takes a batch at once.</summary>
     /// <typeparam name="TBatch">As the method takes it.</typeparam>
     /// <param name="objective">The method.</param>

@@ -9,6 +9,7 @@ using MiniVlp.Data.Images;
 using MiniVlp.Kernels;
 using MiniVlp.Nn.Optimizers;
 using MiniVlp.Nn.Training;
+using MiniVlp.Tensors;
 
 namespace MiniVlp.Cli.Training;
 
@@ -19,6 +20,8 @@ namespace MiniVlp.Cli.Training;
 /// </summary>
 public sealed class TrainingRun : IDisposable
 {
+    private const int DrawnPictures = 8;
+
     private readonly TrainableModel _parts;
     private readonly ITrainingRecipe _recipe;
     private readonly IImageTextDataset _dataset;
@@ -157,6 +160,12 @@ public sealed class TrainingRun : IDisposable
         Save(loader, pace, events);
         observer.Saved(_trainer.Step);
         LossChart.Save(Path.Combine(_folder, "loss.png"), _history.Rows, _levels);
+        if (_parts.Draw is { } draw)
+        {
+            RgbImage picture = draw([.. Enumerable.Range(0, Math.Min(_dataset.Count, DrawnPictures)).Select(i => _dataset.Get(i).Image)]);
+            AtomicFile.WriteAllBytes(Path.Combine(_folder, "reconstructions.png"), PngWriter.Encode(picture));
+        }
+
         bool complete = pace.IsOver || (_schedule.TotalSteps is { } planned && _trainer.Step >= planned);
         return new TrainingSummary(_trainer.Step, running.Loss, _secondsBefore + pace.Seconds, complete) { Parts = running.Parts, Warnings = warnings };
     }

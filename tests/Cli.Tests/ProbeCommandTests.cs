@@ -136,6 +136,17 @@ public sealed class ProbeCommandTests : IDisposable
     }
 
     [Fact]
+    public void TheRecipeWritesAModelThatCanBeMeasuredAndPicturesOfWhatItDoes()
+    {
+        string folder = _folder["trained"];
+        ToolRun.Of("train", "--recipe", "mae", "--model", "tiny", "--data", "scenes:train:24", "--batch", "8", "--steps", "2", "--threads", "1", "--json", "--out", folder).Succeeds();
+        RgbImage grid = new MiniVlp.Data.Skia.SkiaImageDecoder().Decode(File.ReadAllBytes(Path.Combine(folder, "reconstructions.png")), "reconstructions.png");
+        Assert.Equal(((3 * 34) - 2, (8 * 34) - 2), (grid.Width, grid.Height));
+        JsonNode result = ToolRun.Of("eval", "reconstruction", "--model", folder, "--data", "scenes:validation:8", "--json").Succeeds().Json;
+        Assert.Equal((64, 16), ((int)result["patches"]!, (int)result["visible"]!));
+    }
+
+    [Fact]
     public void PixelsComeBackFromWhatTheModelTakes()
     {
         ImagePreprocessor preprocessor = ImagePreprocessor.Clip(Size);

@@ -1,3 +1,4 @@
+using MiniVlp.Cli.Reports;
 using MiniVlp.Data.Images;
 using MiniVlp.Data.Text;
 using MiniVlp.Models;
@@ -51,7 +52,18 @@ public sealed class MaeRecipe : ITrainingRecipe
             Preprocessor = preprocessor,
             Device = device,
             ImageSize = model.ImageSize,
+            Draw = Draw,
         };
+
+        RgbImage Draw(IReadOnlyList<RgbImage> images)
+        {
+            // The same patches whenever it is drawn, so that pictures of different moments can be compared.
+            Generator outer = Generator.Current;
+            Generator.Current = new Generator(0);
+            RgbImage grid = ReconstructionGrid.Draw(model, preprocessor, images, device);
+            Generator.Current = outer;
+            return grid;
+        }
     }
 
     private static MaeConfig ConfigOf(string preset) => RecipePresets.Find(Sizes, preset);
