@@ -4,7 +4,7 @@ namespace MiniVlp.Cli.Training.Recipes;
 public static class TrainingRecipes
 {
     /// <summary>All, the oldest first.</summary>
-    public static IReadOnlyList<ITrainingRecipe> All { get; } = [new ClipRecipe(), new MaeRecipe(), new BlipRecipe()];
+    public static IReadOnlyList<ITrainingRecipe> All { get; } = [new ClipRecipe(), new MocoRecipe(), new MaeRecipe(), new BlipRecipe()];
 
     /// <summary>The method of that name.</summary>
     /// <exception cref="ToolException">There is no such method.</exception>
