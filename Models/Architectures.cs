@@ -20,6 +20,10 @@ public static class Architectures
         ["BlipForQuestionAnswering"] = BlipQuestionAnswering.FromPretrained,
         ["BlipForImageTextRetrieval"] = BlipRetrieval.FromPretrained,
         ["BlipForPreTraining"] = BlipForPreTraining.FromPretrained,
+        ["AlbefForPreTraining"] = Albef.FromPretrained,
+        ["AlbefForQuestionAnswering"] = AlbefQuestionAnswering.FromPretrained,
+        ["AlbefForVisualEntailment"] = AlbefEntailment.FromPretrained,
+        ["AlbefForImagePairs"] = AlbefImagePairs.FromPretrained,
     };
 
     /// <summary>The class names of Hugging Face that this library can load.</summary>

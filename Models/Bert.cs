@@ -41,6 +41,18 @@ public sealed record BertConfig
     /// <summary>Rate of dropout in training.</summary>
     public float DropoutRate { get; init; } = 0.1f;
 
+    /// <summary>Standard deviation of the matrices of a new model's blocks; 0.02 suits a width of 768, and less width wants more: 0.02 · √(768 / width).</summary>
+    public float InitializerRange { get; init; } = 0.02f;
+
+    /// <summary>The first layer that also attends to a context, as ALBEF's fusion layers do (arXiv:2107.07651); null when there is none.</summary>
+    public int? FusionLayer { get; init; }
+
+    /// <summary>Width of that context; <see cref="Width"/> when null.</summary>
+    public int? ContextWidth { get; init; }
+
+    /// <summary>Whether the fusion layers come in pairs, one for each of two contexts, that share the projections of keys and values.</summary>
+    internal bool FusionPairs { get; init; }
+
     /// <summary>BERT-Base: 110 M parameters.</summary>
     public static BertConfig Base { get; } = new();
 
@@ -64,29 +76,40 @@ public sealed record BertConfig
             Activation = json.Activation("hidden_act", Activation.Gelu),
             NormEpsilon = json.Number("layer_norm_eps", 1e-12f, 0, 1),
             DropoutRate = json.Number("hidden_dropout_prob", 0.1f, 0, 0.999),
+            InitializerRange = json.Number("initializer_range", 0.02f, 0, 10),
+            FusionLayer = json.Has("fusion_layer") ? json.Integer("fusion_layer", minimum: 0, maximum: 1023) : null,
+            ContextWidth = json.Has("encoder_width") ? json.Integer("encoder_width", maximum: 1 << 16) : null,
         };
         if (config.Width % config.Heads != 0) throw json.Contradiction("hidden_size", $"{config.Width} is not a multiple of num_attention_heads {config.Heads}.");
         if (config.PaddingId >= config.VocabularySize) throw json.Contradiction("pad_token_id", $"{config.PaddingId} is not below vocab_size {config.VocabularySize}.");
+        if (config.FusionLayer >= config.Layers) throw json.Contradiction("fusion_layer", $"{config.FusionLayer} is not below num_hidden_layers {config.Layers}.");
         return config;
     }
 
     /// <summary>The fields of a <c>bert</c> config.</summary>
-    public JsonObject ToJson() => new()
+    public JsonObject ToJson()
     {
-        ["model_type"] = "bert",
-        ["vocab_size"] = VocabularySize,
-        ["hidden_size"] = Width,
-        ["num_hidden_layers"] = Layers,
-        ["num_attention_heads"] = Heads,
-        ["intermediate_size"] = HiddenWidth,
-        ["max_position_embeddings"] = MaxPositions,
-        ["type_vocab_size"] = TokenTypes,
-        ["pad_token_id"] = PaddingId,
-        ["hidden_act"] = Activation.Name,
-        ["layer_norm_eps"] = NormEpsilon,
-        ["hidden_dropout_prob"] = DropoutRate,
-        ["attention_probs_dropout_prob"] = 0f,
-    };
+        JsonObject json = new()
+        {
+            ["model_type"] = "bert",
+            ["vocab_size"] = VocabularySize,
+            ["hidden_size"] = Width,
+            ["num_hidden_layers"] = Layers,
+            ["num_attention_heads"] = Heads,
+            ["intermediate_size"] = HiddenWidth,
+            ["max_position_embeddings"] = MaxPositions,
+            ["type_vocab_size"] = TokenTypes,
+            ["pad_token_id"] = PaddingId,
+            ["hidden_act"] = Activation.Name,
+            ["layer_norm_eps"] = NormEpsilon,
+            ["hidden_dropout_prob"] = DropoutRate,
+            ["attention_probs_dropout_prob"] = 0f,
+            ["initializer_range"] = InitializerRange,
+        };
+        if (FusionLayer is { } layer) json["fusion_layer"] = layer;
+        if (ContextWidth is { } width) json["encoder_width"] = width;
+        return json;
+    }
 }
 
 /// <summary>A batch of tokenized texts.</summary>
@@ -129,6 +152,12 @@ public sealed class Bert : PretrainedModel
             NormPlacement = NormPlacement.Post,
             NormEpsilon = config.NormEpsilon,
             DropoutRate = config.DropoutRate,
+            ContextWidth = config.FusionLayer is null ? null : config.ContextWidth ?? config.Width,
+            AttentionInitializer = Initializers.Normal(config.InitializerRange),
+            HiddenInitializer = Initializers.Normal(config.InitializerRange),
+            ResidualInitializer = Initializers.Normal(config.InitializerRange),
+            CrossAttentionFrom = config.FusionLayer ?? 0,
+            CrossAttentionPairs = config.FusionPairs,
         }));
         _pooler = pooler ? Add("pooler.dense", new Linear(config.Width, config.Width)) : null;
     }
@@ -162,17 +191,43 @@ public sealed class Bert : PretrainedModel
     /// <inheritdoc/>
     public override JsonObject ToConfigJson() => Config.ToJson();
 
-    /// <summary>tokens [batch, tokens] to hidden states [batch, tokens, width].</summary>
+    /// <summary>tokens [batch, tokens] to hidden states [batch, tokens, width]; cross-attentions, where there are any, are left out.</summary>
     /// <param name="text">Ids, mask and segments.</param>
     /// <param name="hiddenStates">When given, receives the input of every block and the output of the last.</param>
     /// <exception cref="ShapeException">The text is longer than <see cref="BertConfig.MaxPositions"/>.</exception>
     public Tensor Forward(TextBatch text, ICollection<Tensor>? hiddenStates = null)
+        => _encoder.Forward(Embed(text), new AttentionMask(KeyMask: text.Mask), hiddenStates);
+
+    /// <summary>tokens [batch, tokens] to the hidden states [batch, tokens, width] in front of the first fusion layer.</summary>
+    /// <param name="text">Ids, mask and segments.</param>
+    /// <param name="cache">When given, the tokens stand behind those of earlier calls with it.</param>
+    /// <exception cref="ShapeException">The text is longer than <see cref="BertConfig.MaxPositions"/>.</exception>
+    /// <exception cref="InvalidOperationException">The model has no fusion layers.</exception>
+    public Tensor Encode(TextBatch text, KeyValueCache? cache = null)
+        => _encoder.Forward(Embed(text, cache?.Length ?? 0), new AttentionMask(KeyMask: text.Mask), blocks: ..FirstFusionLayer, cache: cache);
+
+    /// <summary>
+    /// The fusion layers: hidden states [batch, tokens, width] of <see cref="Encode"/> are the queries, a context [batch, contextTokens, contextWidth]
+    /// keys and values; the result is [batch, tokens, width].
+    /// </summary>
+    /// <param name="hiddenStates">Of the text.</param>
+    /// <param name="mask">For the self-attention.</param>
+    /// <param name="context">What the text looks at.</param>
+    /// <param name="contextMask">For the cross-attention.</param>
+    /// <param name="cache">That of <see cref="Encode"/>, when there is one.</param>
+    /// <exception cref="InvalidOperationException">The model has no fusion layers.</exception>
+    public Tensor Fuse(Tensor hiddenStates, AttentionMask mask, Tensor context, AttentionMask contextMask = default, KeyValueCache? cache = null)
+        => _encoder.Forward(hiddenStates, mask, null, context, contextMask, FirstFusionLayer.., cache);
+
+    private int FirstFusionLayer => Config.FusionLayer ?? throw new InvalidOperationException("This BERT has no fusion layers.");
+
+    private Tensor Embed(TextBatch text, int firstPosition = 0)
     {
         Shape shape = text.TokenIds.Shape;
-        if (shape.Rank != 2 || shape[1] > Config.MaxPositions) throw new ShapeException($"Bert: token ids must be [batch, tokens] with at most {Config.MaxPositions} tokens, found {shape}.");
+        if (shape.Rank != 2 || firstPosition + shape[1] > Config.MaxPositions) throw new ShapeException($"Bert: token ids must be [batch, tokens] with at most {Config.MaxPositions} tokens{(firstPosition > 0 ? $", {firstPosition} of them before" : string.Empty)}, found {shape}.");
         Tensor types = text.TokenTypes is { } ids ? _tokenTypes.Forward(ids) : _tokenTypes.Weight.Value.Slice(0, 1).Reshape([Config.Width]);
-        Tensor x = WordEmbeddings.Forward(text.TokenIds) + types + _positions.Weight.Value.Slice(0, shape[1]);
-        return _encoder.Forward(_dropout.Forward(_norm.Forward(x)), new AttentionMask(KeyMask: text.Mask), hiddenStates);
+        Tensor x = WordEmbeddings.Forward(text.TokenIds) + types + _positions.Weight.Value.Slice(firstPosition, shape[1]);
+        return _dropout.Forward(_norm.Forward(x));
     }
 
     /// <summary>hidden states [batch, tokens, width] to tanh(dense(first token)) [batch, width].</summary>

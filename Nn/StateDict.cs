@@ -114,6 +114,31 @@ public static class StateDict
         writer.Complete();
     }
 
+    /// <summary>
+    /// Copies the values of one module's parameters to another's, for a model that starts from a pre-trained one. Nothing is changed unless all fit.
+    /// </summary>
+    /// <param name="source">Where the values come from; it stays as it is.</param>
+    /// <param name="target">Where they go to.</param>
+    /// <param name="sourceOf">Name in the source for the full name of a parameter of the target; null leaves that parameter as it is.</param>
+    /// <exception cref="StateDictException">The source lacks a parameter or has another shape; all differences are listed.</exception>
+    public static void Copy(Module source, Module target, Func<string, string?> sourceOf)
+    {
+        Dictionary<string, Parameter> sources = source.NamedParameters().ToDictionary(named => named.Name, named => named.Parameter, StringComparer.Ordinal);
+        List<string> problems = [];
+        List<(Parameter From, Parameter To)> plan = [];
+        foreach ((string name, Parameter to) in target.NamedParameters())
+        {
+            if (sourceOf(name) is not { } key) continue;
+            if (!sources.TryGetValue(key, out Parameter? from)) problems.Add($"missing    {key} for {name} {to.Shape}");
+            else if (from.Shape != to.Shape) problems.Add($"mis-shaped {key}: {from.Shape} for {name} {to.Shape}");
+            else plan.Add((from, to));
+        }
+
+        if (problems.Count > 0)
+            throw new StateDictException($"{source.GetType().Name} does not fit {target.GetType().Name}: {problems.Count} parameters differ.{Environment.NewLine}  {string.Join($"{Environment.NewLine}  ", problems)}");
+        foreach ((Parameter from, Parameter to) in plan) to.Assign(from.Value.ToArray(), from.Value.Device);
+    }
+
     private static bool IsFloat(SafetensorsDtype dtype) => dtype is SafetensorsDtype.F32 or SafetensorsDtype.F16 or SafetensorsDtype.BF16 or SafetensorsDtype.F64;
 
     private static bool SameShape(TensorEntry entry, Shape shape)

@@ -59,12 +59,25 @@ public sealed class MultiHeadAttention : Module
     /// <param name="bias">False leaves the biases of query, key and value out.</param>
     /// <param name="initializer">How the matrices of query, key and value are filled; normal with deviation 0.02 when null.</param>
     /// <param name="outputInitializer">How the output matrix is filled; normal with deviation 0.02 when null.</param>
-    /// <exception cref="ArgumentException">The width is not a multiple of the heads, or stacked projections are to read a context of another width.</exception>
-    public MultiHeadAttention(int width, int heads, AttentionNames? names = null, int? contextWidth = null, bool bias = true, Initializer? initializer = null, Initializer? outputInitializer = null)
+    /// <param name="keysAndValuesOf">An attention whose key and value projections are used here too; null for projections of its own.</param>
+    /// <exception cref="ArgumentException">
+    /// The width is not a multiple of the heads, or stacked projections are to read a context of another width or to be shared.
+    /// </exception>
+    public MultiHeadAttention(
+        int width,
+        int heads,
+        AttentionNames? names = null,
+        int? contextWidth = null,
+        bool bias = true,
+        Initializer? initializer = null,
+        Initializer? outputInitializer = null,
+        MultiHeadAttention? keysAndValuesOf = null)
     {
         if (heads < 1 || width % heads != 0) throw new ArgumentException($"MultiHeadAttention: the width {width} must be a multiple of the number of heads {heads}.", nameof(heads));
         names ??= AttentionNames.Projections;
         Heads = heads;
+        if (keysAndValuesOf is not null && (names.StackedBias is not null || keysAndValuesOf._stackedWeight is not null))
+            throw new ArgumentException("MultiHeadAttention: stacked projections are not shared.", nameof(keysAndValuesOf));
         if (names.StackedBias is { } stackedBias)
         {
             if (contextWidth is { } other && other != width)
@@ -77,8 +90,8 @@ public sealed class MultiHeadAttention : Module
             _projections =
             [
                 Add(names.Query, new Linear(width, width, bias, initializer)),
-                Add(names.Key, new Linear(contextWidth ?? width, width, bias, initializer)),
-                Add(names.Value, new Linear(contextWidth ?? width, width, bias, initializer)),
+                Add(names.Key, keysAndValuesOf?._projections[1] ?? new Linear(contextWidth ?? width, width, bias, initializer)),
+                Add(names.Value, keysAndValuesOf?._projections[2] ?? new Linear(contextWidth ?? width, width, bias, initializer)),
             ];
         }
 
@@ -87,6 +100,12 @@ public sealed class MultiHeadAttention : Module
 
     /// <summary>Number of heads.</summary>
     public int Heads { get; }
+
+    /// <summary>
+    /// When set, it is handed the probabilities [batch, heads, queries, keys] of every call, and the rest is computed from that very tensor, so that a
+    /// gradient may be asked for it; slower than the fused attention, and not with a cache.
+    /// </summary>
+    public Action<Tensor>? Observer { get; set; }
 
     /// <summary>
     /// x [batch, queries, width], context [batch, keys, contextWidth] (x itself when null) to [batch, queries, width].
@@ -102,6 +121,7 @@ public sealed class MultiHeadAttention : Module
     /// <exception cref="InvalidOperationException">A cache is given while a tape records.</exception>
     public Tensor Forward(Tensor x, Tensor? context = null, AttentionMask mask = default, Tensor? residual = null, KeyValueCache? cache = null)
     {
+        if (Observer is { } observer && cache is null) return _output.Forward(Attend(x, context, mask, observer), residual);
         IndexTensor? keyMask = mask.KeyMask;
         (Tensor query, Tensor keys, Tensor values) = cache is null ? Project(x, context ?? x) : Project(x, context, cache, ref keyMask);
         AttentionOptions options = new() { Heads = Heads, Causal = mask.Causal, KeyMask = keyMask, Bias = mask.Bias };
@@ -135,6 +155,14 @@ public sealed class MultiHeadAttention : Module
         }
 
         return scores.Softmax();
+    }
+
+    /// <summary>The attention step by step, with the probabilities in hand.</summary>
+    private Tensor Attend(Tensor x, Tensor? context, AttentionMask mask, Action<Tensor> observer)
+    {
+        Tensor probabilities = Probabilities(x, context, mask);
+        observer(probabilities);
+        return probabilities.MatMul(SplitHeads(Project(x, context ?? x).Value)).Permute(0, 2, 1, 3).Reshape(x.Shape);
     }
 
     /// <inheritdoc/>

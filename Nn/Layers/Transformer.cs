@@ -18,13 +18,15 @@ public sealed class Transformer : Module
     {
         if (shared is not null && shared._blocks.Length != count)
             throw new ArgumentException($"Transformer: stacks that share their parts must have as many blocks, but these have {count} and {shared._blocks.Length}.", nameof(shared));
-        _blocks = AddMany(name, count, i => new TransformerBlock(
+        TransformerBlock? previous = null;
+        _blocks = AddMany(name, count, i => previous = new TransformerBlock(
             options with
             {
                 DropPathRate = count > 1 ? options.DropPathRate * i / (count - 1) : options.DropPathRate,
                 ContextWidth = i >= options.CrossAttentionFrom ? options.ContextWidth : null,
             },
-            shared?._blocks[i]));
+            shared?._blocks[i],
+            options.CrossAttentionPairs && (i - options.CrossAttentionFrom) % 2 == 1 ? previous : null));
     }
 
     /// <summary>The blocks, first to last.</summary>

@@ -96,6 +96,12 @@ public sealed record TransformerBlockOptions
     /// </summary>
     public int CrossAttentionFrom { get; init; }
 
+    /// <summary>
+    /// In a <see cref="Transformer"/>: whether the blocks with a cross-attention come in pairs whose cross-attentions share the projections of keys and
+    /// values, one for each of two contexts, as ALBEF's for two pictures (arXiv:2107.07651).
+    /// </summary>
+    public bool CrossAttentionPairs { get; init; }
+
     /// <summary>Checkpoint names of the cross-attention's projections.</summary>
     public AttentionNames CrossAttentionNames { get; init; } = new("crossattention.self.query", "crossattention.self.key", "crossattention.self.value", "crossattention.output.dense");
 
@@ -127,8 +133,9 @@ public sealed class TransformerBlock : Module
     /// A block of the same sizes whose parts are used here too, all but the self-attention and its norm, as BLIP's encoder and decoder share
     /// theirs (arXiv:2201.12086); null for parts of its own.
     /// </param>
+    /// <param name="keysAndValuesOf">A block whose cross-attention's key and value projections are used here too; null for projections of its own.</param>
     /// <exception cref="ArgumentException">The block to share with has a cross-attention and this one none, or the other way round.</exception>
-    public TransformerBlock(TransformerBlockOptions options, TransformerBlock? shared = null)
+    public TransformerBlock(TransformerBlockOptions options, TransformerBlock? shared = null, TransformerBlock? keysAndValuesOf = null)
     {
         if (shared is not null && shared.HasCrossAttention != options.ContextWidth is not null)
             throw new ArgumentException("TransformerBlock: both or neither of two blocks that share their parts must have a cross-attention.", nameof(shared));
@@ -141,7 +148,14 @@ public sealed class TransformerBlock : Module
         {
             _crossNorm = Add(options.CrossAttentionNorm, shared?._crossNorm ?? new LayerNorm(options.Width, options.NormEpsilon));
             _crossAttention = Add(string.Empty, shared?._crossAttention ?? new MultiHeadAttention(
-                options.Width, options.Heads, options.CrossAttentionNames, contextWidth, options.AttentionBias, options.AttentionInitializer, options.ResidualInitializer));
+                options.Width,
+                options.Heads,
+                options.CrossAttentionNames,
+                contextWidth,
+                options.AttentionBias,
+                options.AttentionInitializer,
+                options.ResidualInitializer,
+                keysAndValuesOf?._crossAttention));
         }
 
         _norm2 = Add(names.Norm2, shared?._norm2 ?? new LayerNorm(options.Width, options.NormEpsilon));
@@ -159,6 +173,9 @@ public sealed class TransformerBlock : Module
 
     /// <summary>Whether the block can attend to a context.</summary>
     public bool HasCrossAttention => _crossAttention is not null;
+
+    /// <summary>The attention to a context; null when there is none.</summary>
+    public MultiHeadAttention? CrossAttention => _crossAttention;
 
     /// <summary>x [batch, tokens, width], context [batch, contextTokens, contextWidth] to [batch, tokens, width].</summary>
     /// <param name="x">The tokens.</param>
