@@ -227,6 +227,38 @@ public sealed class BlipPretrainingTests
         Assert.Equal(Train(6), Train(2));
     }
 
+    /// <summary>Of two pairs each is the other's wrong partner, so that nothing is left to the draw.</summary>
+    [Theory]
+    [InlineData("opencl")]
+    [InlineData("cuda")]
+    public void AGpuTrainsAsTheCpuDoes(string device)
+    {
+        Assert.SkipUnless(GpuParityTests.IsThere(device), $"There is no {device} device here.");
+        using Device gpu = new(GpuParityTests.Create(device));
+        float[] expected = Losses(Device.Cpu), actual = Losses(gpu);
+        Assert.All(expected.Zip(actual), pair => Assert.Equal(pair.First, pair.Second, 2e-3f));
+
+        static float[] Losses(Device where)
+        {
+            using BlipForPreTraining model = new(Config);
+            model.Initialize(where, 1);
+            using BlipPretraining objective = new(model, new BlipPretrainingOptions { QueueSize = 5, Momentum = 0.9 });
+            using Trainer trainer = new(objective, new AdamW(ParameterGroup.SplitByDecay(model.NamedParameters(), 0.05), 1e-3), new TrainerOptions { Schedule = LearningRateSchedule.Constant(1e-3) });
+            return [.. Enumerable.Range(0, 3).SelectMany(step =>
+            {
+                using TensorScope scope = new();
+                return trainer.TrainStep(objective, On(Batch(2, step, step + 10), where)).Parts.Select(part => part.Value).ToArray();
+            })];
+        }
+
+        static PairBatch On(PairBatch batch, Device where) => new(
+            Tensor.FromArray(batch.Images.ToArray(), batch.Images.Shape, where),
+            new TextBatch(IdsOn(batch.Text.TokenIds, where), IdsOn(batch.Text.Mask!, where)),
+            IdsOn(batch.ImageIds, where));
+
+        static IndexTensor IdsOn(IndexTensor ids, Device where) => IndexTensor.FromArray(ids.ToArray(), ids.Shape, where);
+    }
+
     [Fact]
     public void WrongBatchesAndConfigsAreNamed()
     {

@@ -58,7 +58,7 @@ public sealed class GpuParityTests
     private static bool IsOfKeyBias(string name)
         => name.StartsWith("grad.", StringComparison.Ordinal) && (name.EndsWith("key.bias", StringComparison.Ordinal) || name.EndsWith("k_proj.bias", StringComparison.Ordinal));
 
-    private static GpuBackend Create(string device) => device == "cuda" ? GpuBackend.CreateCuda(checkGuards: true) : GpuBackend.CreateOpenCl(checkGuards: true);
+    internal static GpuBackend Create(string device) => device == "cuda" ? GpuBackend.CreateCuda(checkGuards: true) : GpuBackend.CreateOpenCl(checkGuards: true);
 
-    private static bool IsThere(string device) => GpuSearch.Find().Devices.Any(found => found.Kind == device && found.Problem is null);
+    internal static bool IsThere(string device) => GpuSearch.Find().Devices.Any(found => found.Kind == device && found.Problem is null);
 }

@@ -35,26 +35,6 @@ public class TokenizerFilesTests
     }
 
     [Fact]
-    public void AddedTokensComeBehindTheVocabularyAndSurviveAFolder()
-    {
-        using TemporaryFolder folder = new();
-        TextTokenizer made = TextTokenizer.FromVocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "circle"], "[DEC]", "[ENC]");
-        made.Save(folder.Path);
-        foreach (TextTokenizer tokenizer in new[] { made, TextTokenizer.FromPretrained(folder.Path) })
-        {
-            Assert.Equal(8, tokenizer.VocabularySize);
-            Assert.Equal(6, tokenizer.IdOf("[DEC]"));
-            Assert.Equal(7, tokenizer.IdOf("[ENC]"));
-            Assert.Equal([2, 7, 4, 5, 3], tokenizer.Encode("[ENC] Red circle"));
-            Assert.Equal("red circle", tokenizer.Decode([6, 4, 5, 3]));
-            Assert.Equal("[DEC] red circle [SEP]", tokenizer.Decode([6, 4, 5, 3], skipSpecialTokens: false));
-        }
-
-        // One that the vocabulary has keeps its id.
-        Assert.Equal(4, TextTokenizer.FromVocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[DEC]"], "[DEC]", "[ENC]").IdOf("[DEC]"));
-    }
-
-    [Fact]
     public void AbsentFilesAreNamed()
     {
         using TemporaryFolder folder = new();
