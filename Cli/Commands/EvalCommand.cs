@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using System.Text.Json.Nodes;
 using MiniVlp.Cli.Datasets;
 using MiniVlp.Cli.Evaluation;
@@ -20,11 +19,18 @@ internal sealed class EvalCommand : Command
         Add(new LinearProbeCommand(host));
         Add(new NearestNeighborCommand(host));
         Add(new ReconstructionCommand(host));
+        Add(new CaptioningCommand(host));
+        Add(new QuestionCommand(host));
+        Add(new GroundingCommand(host));
+        Add(new EntailmentCommand(host));
     }
 
-    /// <summary>The options of both.</summary>
+    /// <summary>The options of all.</summary>
     internal sealed class Inputs
     {
+        /// <summary>Scenes when the argument does not say.</summary>
+        private const int SceneCount = 1000;
+
         private readonly Option<string> _model = new("--model") { Description = "A model folder.", HelpName = "DIR", Required = true };
         private readonly Option<string[]> _data = DataArgument.CreateOption();
         private readonly Option<int> _batch = OptionRules.Number("--batch", "Pictures that go through the model at once.", 1, 1 << 16, 64);
@@ -46,26 +52,51 @@ internal sealed class EvalCommand : Command
 
         public int? Limit(ParseResult arguments) => arguments.GetValue(_limit);
 
-        public DualEncoderFolder LoadModel(ToolContext context)
+        public int BatchSize(ParseResult arguments) => arguments.GetValue(_batch);
+
+        public DualEncoderFolder LoadModel(ToolContext context) => Warn(context, DualEncoderFolder.Load(context.Arguments.GetRequiredValue(_model), context.Device, context.PackedWeights));
+
+        /// <summary>Loads a model of any kind.</summary>
+        /// <param name="context">Of the command.</param>
+        /// <param name="needsGradients">Weights stay as they are: packed ones let no gradient through.</param>
+        public ModelFolder LoadFolder(ToolContext context, bool needsGradients = false)
+            => Warn(context, ModelFolder.Open(context.Arguments.GetRequiredValue(_model), context.Device, needsGradients ? null : context.PackedWeights));
+
+        /// <summary>What --data names, cut to --limit.</summary>
+        public IImageTextDataset Open(ToolContext context, ModelFolder model)
         {
-            DualEncoderFolder model = DualEncoderFolder.Load(context.Arguments.GetRequiredValue(_model), context.Device, context.PackedWeights);
-            foreach (string warning in model.Model.Warnings) context.Warn(warning);
-            return model;
+            ParseResult arguments = context.Arguments;
+            IImageTextDataset dataset = DataArgument.Open(Data(arguments), model.ImageSize, SceneSplit.Validation, SceneCount, TableOptions(arguments));
+            return Limit(arguments) is { } limit && limit < dataset.Count ? new FirstSamples(dataset, limit) : dataset;
+        }
+
+        /// <summary>How tables and picture paths are read.</summary>
+        public ImageTextOptions TableOptions(ParseResult arguments) => new()
+        {
+            ImageColumn = arguments.GetValue(_table.ImageColumn),
+            CaptionColumn = arguments.GetValue(_table.CaptionColumn),
+            ImageRoot = arguments.GetValue(_table.ImageRoot),
+        };
+
+        /// <summary>Which scenes --data names, cut to --limit; null when it names other data.</summary>
+        public SceneDatasetOptions? Scenes(ToolContext context, ModelFolder model)
+        {
+            if (Data(context.Arguments) is not [string spec] || !DataArgument.IsScenes(spec)) return null;
+            SceneDatasetOptions options = ((SceneDataset)DataArgument.Open([spec], model.ImageSize, SceneSplit.Validation, SceneCount)).Options;
+            return options with { Count = Math.Min(options.Count, Limit(context.Arguments) ?? options.Count) };
         }
 
         public EmbeddedDataset Encode(ToolContext context, DualEncoderFolder model)
         {
-            const int SceneCount = 1000;
-            ParseResult arguments = context.Arguments;
-            ImageTextOptions options = new()
-            {
-                ImageColumn = arguments.GetValue(_table.ImageColumn),
-                CaptionColumn = arguments.GetValue(_table.CaptionColumn),
-                ImageRoot = arguments.GetValue(_table.ImageRoot),
-            };
-            IImageTextDataset dataset = DataArgument.Open(Data(arguments), model.ImageSize, SceneSplit.Validation, SceneCount, options);
-            if (Limit(arguments) is { } limit && limit < dataset.Count) dataset = new FirstSamples(dataset, limit);
-            return EncodingProgress.Run(context, dataset, report => EmbeddedDataset.Encode(model, dataset, arguments.GetValue(_batch), report, context.Cancellation));
+            IImageTextDataset dataset = Open(context, model);
+            return EncodingProgress.Run(context, dataset, report => EmbeddedDataset.Encode(model, dataset, BatchSize(context.Arguments), report, context.Cancellation));
+        }
+
+        private static TFolder Warn<TFolder>(ToolContext context, TFolder model)
+            where TFolder : ModelFolder
+        {
+            foreach (string warning in model.Model.Warnings) context.Warn(warning);
+            return model;
         }
     }
 
@@ -73,21 +104,32 @@ internal sealed class EvalCommand : Command
     private sealed class RetrievalCommand : ToolCommand
     {
         private readonly Inputs _inputs = new();
+        private readonly Option<int?> _rerank = OptionRules.OptionalNumber("--rerank", "Candidates of each query that a model with a matching head puts in order, looking at picture and text at once.", 1, 1 << 20, "K");
 
         public RetrievalCommand(ToolHost host)
-            : base("retrieval", "R@1, R@5 and R@10 in both directions, beside what a random order would give.", host)
+            : base("retrieval", "R@1, R@5 and R@10 in both directions, beside what a random order would give; coarse, and fine with --rerank.", host)
         {
             _inputs.AddTo(this);
+            Add(_rerank);
         }
 
         protected override int Run(ToolContext context)
         {
-            using DualEncoderFolder model = _inputs.LoadModel(context);
-            EmbeddedDataset data = _inputs.Encode(context, model);
-            RetrievalResult result = RetrievalEvaluation.Run(model, data, context.Cancellation);
+            using ModelFolder model = _inputs.LoadFolder(context);
+            int? candidates = context.Arguments.GetValue(_rerank);
+            StagedRetrieval result = model is DualEncoderFolder towers && candidates is null
+                ? new StagedRetrieval(RetrievalEvaluation.Run(towers, _inputs.Encode(context, towers), context.Cancellation), null, 0)
+                : Match(context, model, candidates);
             if (context.Json) context.WriteJson(EvaluationOutput.ToJson(result));
             else EvaluationOutput.Print(context.Console, result);
             return ExitCode.Success;
+        }
+
+        private StagedRetrieval Match(ToolContext context, ModelFolder model, int? candidates)
+        {
+            IImageTextDataset dataset = _inputs.Open(context, model);
+            return EncodingProgress.Run(
+                context, dataset, report => RetrievalEvaluation.Run(model, new EvaluationRun(dataset, _inputs.BatchSize(context.Arguments), Progress: report, Cancellation: context.Cancellation), candidates));
         }
     }
 
@@ -111,37 +153,25 @@ internal sealed class EvalCommand : Command
         protected override int Run(ToolContext context)
         {
             using DualEncoderFolder model = _inputs.LoadModel(context);
-            IReadOnlyList<ZeroShotResult> results = _inputs.Data(context.Arguments) is [string spec] && DataArgument.IsScenes(spec) ? Scenes(context, model, spec) : [Pictures(context, model)];
+            IReadOnlyList<ZeroShotResult> results = _inputs.Scenes(context, model) is { } scenes
+                ? SceneZeroShot.Run(model, scenes.World, scenes.Split, scenes.Count, context.Cancellation)
+                : [Pictures(context, model)];
             if (context.Json) context.WriteJson(new JsonArray([.. results.Select(result => (JsonNode?)EvaluationOutput.ToJson(result))]));
             else EvaluationOutput.Print(context.Console, results);
             return ExitCode.Success;
         }
 
-        private IReadOnlyList<ZeroShotResult> Scenes(ToolContext context, DualEncoderFolder model, string spec)
-        {
-            SceneDataset data = (SceneDataset)DataArgument.Open([spec], model.ImageSize, SceneSplit.Validation, 1000);
-            return SceneZeroShot.Run(model, data.Options.World, data.Options.Split, Math.Min(data.Count, _inputs.Limit(context.Arguments) ?? data.Count), context.Cancellation);
-        }
-
         private ZeroShotResult Pictures(ToolContext context, DualEncoderFolder model)
         {
             EmbeddedDataset data = _inputs.Encode(context, model);
-            string[]? classes = ListOrFile(context.Arguments.GetValue(_classes));
-            IReadOnlyList<string> templates = ListOrFile(context.Arguments.GetValue(_templates)) ?? ZeroShotClassifier.DefaultTemplates;
+            string[]? classes = OptionRules.ListOrFile(context.Arguments.GetValue(_classes));
+            IReadOnlyList<string> templates = OptionRules.ListOrFile(context.Arguments.GetValue(_templates)) ?? ZeroShotClassifier.DefaultTemplates;
             if (templates.FirstOrDefault(template => !template.Contains("{}", StringComparison.Ordinal)) is { } bad) throw new ToolException($"--templates: '{bad}' has no {{}} for the class name.");
             (IReadOnlyList<string> names, IReadOnlyList<int> labels) = SampleLabels.Find(data.Samples, context.Arguments.GetValue(_labelField), classes);
             ZeroShotClassifier classifier = new(model, names, ZeroShotClassifier.Fill(names, templates), context.Cancellation);
             float[] vectors = new float[data.Samples.Count * data.Size];
             for (int i = 0; i < data.Samples.Count; i++) data.ImageVectors.AsSpan(data.Samples[i].ImageIndex * data.Size, data.Size).CopyTo(vectors.AsSpan(i * data.Size));
             return classifier.Evaluate("class", vectors, labels);
-        }
-
-        private static string[]? ListOrFile(string[]? values)
-        {
-            if (values is not { Length: > 0 }) return null;
-            if (values is not [string only] || !File.Exists(only)) return values;
-            string[] lines = [.. File.ReadLines(only).Select(line => line.Trim()).Where(line => line.Length > 0)];
-            return lines.Length > 0 ? lines : throw new ToolException(string.Create(CultureInfo.InvariantCulture, $"{only}: the file holds no line."));
         }
     }
 }

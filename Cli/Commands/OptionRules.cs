@@ -27,6 +27,16 @@ public static class OptionRules
             CustomParser = result => Parse(result, name, minimum, maximum),
         };
 
+    /// <summary>Values that were listed, or the lines of the one file that was named; null when nothing was given.</summary>
+    /// <exception cref="ToolException">The file is empty.</exception>
+    public static string[]? ListOrFile(string[]? values)
+    {
+        if (values is not { Length: > 0 }) return null;
+        if (values is not [string only] || !File.Exists(only)) return values;
+        string[] lines = [.. File.ReadLines(only).Select(line => line.Trim()).Where(line => line.Length > 0)];
+        return lines.Length > 0 ? lines : throw new ToolException(string.Create(CultureInfo.InvariantCulture, $"{only}: the file holds no line."));
+    }
+
     private static T? Parse<T>(ArgumentResult result, string name, T minimum, T maximum)
         where T : struct, INumber<T>
     {

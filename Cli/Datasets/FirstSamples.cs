@@ -7,6 +7,9 @@ namespace MiniVlp.Cli.Datasets;
 /// <param name="count">How many; at most all.</param>
 public sealed class FirstSamples(IImageTextDataset dataset, int count) : IImageTextDataset
 {
+    /// <summary>The data set that they are the first of.</summary>
+    public IImageTextDataset Whole => dataset;
+
     public string Name => dataset.Name;
 
     public int Count => count;

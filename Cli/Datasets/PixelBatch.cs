@@ -10,9 +10,16 @@ public static class PixelBatch
     /// <param name="preprocessor">The model's.</param>
     /// <param name="images">At least one; what the preprocessor makes of them has one size.</param>
     /// <param name="device">Where the model is.</param>
+    /// <exception cref="ToolException">They come out in different sizes.</exception>
     public static Tensor ToTensor(ImagePreprocessor preprocessor, IReadOnlyList<RgbImage> images, Device device)
     {
         (int width, int height) = preprocessor.OutputSize(images[0].Width, images[0].Height);
+        foreach (RgbImage image in images)
+        {
+            (int Width, int Height) other = preprocessor.OutputSize(image.Width, image.Height);
+            if (other != (width, height)) throw new ToolException($"Pictures of one batch come out as {width}x{height} and {other.Width}x{other.Height}, since this model keeps their shape; --batch 1 takes them one by one.");
+        }
+
         int length = 3 * width * height;
         float[] pixels = new float[images.Count * length];
         Parallel.For(0, images.Count, i => preprocessor.Process(images[i], pixels.AsSpan(i * length, length)));

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using MiniVlp.Data.Images;
 
 namespace MiniVlp.Cli.Demo;
@@ -20,19 +21,20 @@ public static class AttentionMap
         return mean;
     }
 
-    /// <summary>Colours a picture by a square grid of weights, blended between patches and scaled from the smallest to the largest.</summary>
+    /// <summary>Colours a picture by a grid of weights, blended between patches and scaled from the smallest to the largest.</summary>
     /// <param name="image">The picture; not changed.</param>
-    /// <param name="grid">[side, side], row by row.</param>
-    /// <param name="side">Patches along a side.</param>
-    public static RgbImage Overlay(RgbImage image, float[] grid, int side)
+    /// <param name="grid">[rows, columns], row by row.</param>
+    /// <param name="rows">Patches from top to bottom.</param>
+    /// <param name="columns">Patches from left to right.</param>
+    public static RgbImage Overlay(RgbImage image, ReadOnlySpan<float> grid, int rows, int columns)
     {
-        float smallest = grid.Min(), range = Math.Max(grid.Max() - smallest, 1e-12f);
+        float smallest = TensorPrimitives.Min(grid), range = Math.Max(TensorPrimitives.Max(grid) - smallest, 1e-12f);
         RgbImage result = new(image.Width, image.Height);
         for (int y = 0; y < image.Height; y++)
         {
             for (int x = 0; x < image.Width; x++)
             {
-                float weight = (Sample(grid, side, (x + 0.5f) / image.Width, (y + 0.5f) / image.Height) - smallest) / range;
+                float weight = (Sample(grid, rows, columns, (x + 0.5f) / image.Width, (y + 0.5f) / image.Height) - smallest) / range;
                 (float red, float green, float blue) = ColorOf(weight);
                 (byte r, byte g, byte b) = image[x, y];
                 Span<byte> pixel = result.Row(y).Slice(3 * x, 3);
@@ -45,13 +47,13 @@ public static class AttentionMap
         return result;
     }
 
-    private static float Sample(float[] grid, int side, float u, float v)
+    private static float Sample(ReadOnlySpan<float> grid, int rows, int columns, float u, float v)
     {
         // Weights stand at the middle of their patches.
-        float x = Math.Clamp((u * side) - 0.5f, 0, side - 1), y = Math.Clamp((v * side) - 0.5f, 0, side - 1);
-        int left = (int)x, top = (int)y, right = Math.Min(left + 1, side - 1), bottom = Math.Min(top + 1, side - 1);
-        float above = float.Lerp(grid[(top * side) + left], grid[(top * side) + right], x - left);
-        float below = float.Lerp(grid[(bottom * side) + left], grid[(bottom * side) + right], x - left);
+        float x = Math.Clamp((u * columns) - 0.5f, 0, columns - 1), y = Math.Clamp((v * rows) - 0.5f, 0, rows - 1);
+        int left = (int)x, top = (int)y, right = Math.Min(left + 1, columns - 1), bottom = Math.Min(top + 1, rows - 1);
+        float above = float.Lerp(grid[(top * columns) + left], grid[(top * columns) + right], x - left);
+        float below = float.Lerp(grid[(bottom * columns) + left], grid[(bottom * columns) + right], x - left);
         return float.Lerp(above, below, y - top);
     }
 

@@ -115,7 +115,7 @@ public sealed class DemoRun(DemoOptions options, Device device, string folder)
         {
             float[] map = AttentionMap.MeanOverHeads(weights.AsSpan(i * heads * patches, heads * patches), heads);
             RgbImage large = renderer.Render(gallery.SceneAt(rows[i]));
-            result.Add(new AttentionPicture(gallery.GetCaption(rows[i]), large, AttentionMap.Overlay(large, map, side)));
+            result.Add(new AttentionPicture(gallery.GetCaption(rows[i]), large, AttentionMap.Overlay(large, map, side, side)));
         }
 
         return result;

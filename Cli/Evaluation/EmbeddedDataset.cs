@@ -40,7 +40,12 @@ public sealed record EmbeddedDataset(IReadOnlyList<EmbeddedSample> Samples, floa
             int count = Math.Min(batchSize, dataset.Count - start);
             ImageTextSample[] read = new ImageTextSample[count];
             UInt128[] hashes = new UInt128[count];
-            ReadInParallel(start, count, read, hashes, dataset);
+            int first = start;
+            EvaluationRun.InParallel(count, i =>
+            {
+                read[i] = dataset.Get(first + i);
+                hashes[i] = HashOf(read[i].Image);
+            });
             fresh.Clear();
             for (int i = 0; i < count; i++)
             {
@@ -60,24 +65,8 @@ public sealed record EmbeddedDataset(IReadOnlyList<EmbeddedSample> Samples, floa
         return new EmbeddedDataset(samples, [.. vectors], model.EmbeddingSize);
     }
 
-    private static void ReadInParallel(int start, int count, ImageTextSample[] read, UInt128[] hashes, IImageTextDataset dataset)
-    {
-        try
-        {
-            Parallel.For(0, count, i =>
-            {
-                read[i] = dataset.Get(start + i);
-                hashes[i] = HashOf(read[i].Image);
-            });
-        }
-        catch (AggregateException exception)
-        {
-            // The first damaged sample is what the user has to look at.
-            throw new InvalidDataException(exception.InnerExceptions[0].Message, exception.InnerExceptions[0]);
-        }
-    }
-
-    private static UInt128 HashOf(RgbImage image)
+    /// <summary>Equal for pictures that are equal pixel by pixel.</summary>
+    internal static UInt128 HashOf(RgbImage image)
     {
         Span<byte> hash = stackalloc byte[32];
         SHA256.HashData(image.Pixels, hash);

@@ -30,11 +30,28 @@ public static class RetrievalMetrics
     /// <param name="texts">Unit vectors of the distinct captions, row by row.</param>
     /// <param name="size">Length of a vector.</param>
     /// <param name="pairs">Which picture goes with which caption, by row; at least one pair.</param>
-    public static RetrievalResult Evaluate(ReadOnlySpan<float> images, ReadOnlySpan<float> texts, int size, IReadOnlyCollection<(int Image, int Text)> pairs)
+    public static RetrievalResult Evaluate(float[] images, float[] texts, int size, IReadOnlyCollection<(int Image, int Text)> pairs)
     {
-        int imageCount = images.Length / size, textCount = texts.Length / size;
-        List<int>[] textsOf = Group(imageCount, pairs), imagesOf = Group(textCount, pairs.Select(pair => (pair.Text, pair.Image)));
-        return new RetrievalResult(Rank(images, texts, size, textsOf), Rank(texts, images, size, imagesOf));
+        return Evaluate(images.Length / size, texts.Length / size, Products(images, texts), Products(texts, images), pairs);
+
+        Action<int, float[]> Products(float[] queries, float[] gallery) => (query, scores) =>
+        {
+            ReadOnlySpan<float> vector = queries.AsSpan(query * size, size);
+            for (int i = 0; i < scores.Length; i++) scores[i] = TensorPrimitives.Dot(vector, gallery.AsSpan(i * size, size));
+        };
+    }
+
+    /// <summary>Ranks by scores of any kind.</summary>
+    /// <param name="imageToText">[images, texts].</param>
+    /// <param name="textToImage">[texts, images].</param>
+    /// <param name="imageCount">Number of pictures.</param>
+    /// <param name="textCount">Number of captions.</param>
+    /// <param name="pairs">Which picture goes with which caption, by row; at least one pair.</param>
+    public static RetrievalResult Evaluate(float[] imageToText, float[] textToImage, int imageCount, int textCount, IReadOnlyCollection<(int Image, int Text)> pairs)
+    {
+        return Evaluate(imageCount, textCount, Rows(imageToText), Rows(textToImage), pairs);
+
+        static Action<int, float[]> Rows(float[] matrix) => (query, scores) => matrix.AsSpan(query * scores.Length, scores.Length).CopyTo(scores);
     }
 
     /// <summary>Probability that at least one of <paramref name="right"/> answers is among the first <paramref name="k"/> of <paramref name="gallery"/> in random order.</summary>
@@ -46,9 +63,15 @@ public static class RetrievalMetrics
         return 1 - miss;
     }
 
-    private static Recall Rank(ReadOnlySpan<float> queries, ReadOnlySpan<float> gallery, int size, List<int>[] rightOf)
+    private static RetrievalResult Evaluate(
+        int imageCount, int textCount, Action<int, float[]> scoreTexts, Action<int, float[]> scoreImages, IReadOnlyCollection<(int Image, int Text)> pairs)
     {
-        int count = gallery.Length / size;
+        List<int>[] textsOf = Group(imageCount, pairs), imagesOf = Group(textCount, pairs.Select(pair => (pair.Text, pair.Image)));
+        return new RetrievalResult(Rank(textCount, textsOf, scoreTexts), Rank(imageCount, imagesOf, scoreImages));
+    }
+
+    private static Recall Rank(int count, List<int>[] rightOf, Action<int, float[]> score)
+    {
         float[] scores = new float[count];
         bool[] isRight = new bool[count];
         List<int> ranks = [];
@@ -56,8 +79,7 @@ public static class RetrievalMetrics
         for (int query = 0; query < rightOf.Length; query++)
         {
             if (rightOf[query].Count == 0) continue;
-            ReadOnlySpan<float> vector = queries.Slice(query * size, size);
-            for (int i = 0; i < count; i++) scores[i] = TensorPrimitives.Dot(vector, gallery.Slice(i * size, size));
+            score(query, scores);
             int rank = RankOfFirstRight(scores, rightOf[query], isRight);
             ranks.Add(rank);
             r1 += rank <= 1 ? 1 : 0;

@@ -70,7 +70,7 @@ public sealed class EvaluationTests : IDisposable
         Assert.Equal([2f, 3f], AttentionMap.MeanOverHeads([1, 2, 3, 4], 2));
         RgbImage white = new(4, 4);
         white.Pixels.AsSpan().Fill(255);
-        RgbImage map = AttentionMap.Overlay(white, [0, 1, 0, 1], 2);
+        RgbImage map = AttentionMap.Overlay(white, [0, 1, 0, 1], 2, 2);
         (byte leftRed, byte leftGreen, _) = map[0, 0];
         (byte rightRed, byte rightGreen, _) = map[3, 0];
         Assert.True(rightGreen > leftGreen + 50 && rightRed > leftRed, "the right half is bright");

@@ -88,6 +88,20 @@ public sealed class ModelCommandTests(TrainedModel trained) : IClassFixture<Trai
     }
 
     [Fact]
+    public void ATaskThatTheModelCannotDo_IsNamedWithModelsThatCan()
+    {
+        foreach (string[] task in (string[][])[["captioning"], ["vqa"], ["grounding"], ["entailment"], ["retrieval", "--rerank", "8"]])
+        {
+            ToolRun run = ToolRun.Of(["eval", .. task, "--model", trained.Folder, "--data", "scenes:validation:10"]).Fails(ExitCode.Failure, "CLIPModel cannot", " can.");
+            Assert.Single(run.Error.Trim().Split('\n'));
+        }
+
+        ToolRun.Of("eval", "captioning", "--model", trained.Folder, "--data", "scenes", "--sheet", "x.pdf").Fails(ExitCode.Failure, "x.pdf", ".html");
+        ToolRun.Of("eval", "captioning", "--model", trained.Folder, "--data", "scenes", "--beams", "0").Fails(ExitCode.Usage, "--beams");
+        ToolRun.Of("eval", "retrieval", "--model", trained.Folder, "--data", "scenes", "--rerank", "0").Fails(ExitCode.Usage, "--rerank");
+    }
+
+    [Fact]
     public void EmbedAndSearch_FindPictures()
     {
         string index = _folder["index.safetensors"], shard = WriteShards();
