@@ -9,7 +9,7 @@ namespace MiniVlp.Models;
 /// BLIP as a captioner: an image encoder, and a text decoder that attends to its tokens (Li et al., arXiv:2201.12086). Parameter names are those
 /// of <c>BlipForConditionalGeneration</c>.
 /// </summary>
-public sealed class BlipCaptioning : PretrainedModel
+public sealed class BlipCaptioning : PretrainedModel, ICaptioner
 {
     /// <summary>Declares the parts.</summary>
     /// <param name="config">Sizes.</param>

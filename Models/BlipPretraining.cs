@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using MiniVlp.Autograd;
+using MiniVlp.Models.Generation;
 using MiniVlp.Nn;
 using MiniVlp.Nn.Pretraining;
 using MiniVlp.Nn.Training;
@@ -12,7 +13,7 @@ namespace MiniVlp.Models;
 /// encoder grounded in an image, and as a decoder grounded in an image. Encoder and decoder share all parameters but those of the self-attentions
 /// and their norms; the cross-attentions are shared.
 /// </summary>
-public sealed class BlipForPreTraining : PretrainedModel
+public sealed class BlipForPreTraining : PretrainedModel, ICaptioner, IMatchingModel
 {
     /// <summary>Declares the parts.</summary>
     /// <param name="config">Sizes; the text has an <see cref="BlipTextConfig.EncodeId"/>.</param>
@@ -69,6 +70,18 @@ public sealed class BlipForPreTraining : PretrainedModel
 
     /// <inheritdoc/>
     public override JsonObject ToConfigJson() => Config.ToJson();
+
+    /// <inheritdoc/>
+    GenerationResult ICaptioner.Caption(Tensor images, GenerationOptions? options, IndexTensor? prompt) => Captioning.Caption(images, options, prompt);
+
+    /// <inheritdoc/>
+    EncodedImages IMatchingModel.EncodeImages(Tensor images) => Retrieval.EncodeImages(images);
+
+    /// <inheritdoc/>
+    EncodedTexts IMatchingModel.EncodeTexts(TextBatch text) => Retrieval.EncodeTexts(text);
+
+    /// <inheritdoc/>
+    Tensor IMatchingModel.Match(EncodedImages images, EncodedTexts texts) => Retrieval.Match(images, texts);
 }
 
 /// <summary>How BLIP is pre-trained; the defaults are the published ones.</summary>

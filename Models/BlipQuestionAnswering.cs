@@ -9,7 +9,7 @@ namespace MiniVlp.Models;
 /// BLIP for visual question answering as generation: an image-grounded encoder reads the question, a decoder that attends to its states writes the
 /// answer (Li et al., arXiv:2201.12086). Parameter names are those of <c>BlipForQuestionAnswering</c>.
 /// </summary>
-public sealed class BlipQuestionAnswering : PretrainedModel
+public sealed class BlipQuestionAnswering : PretrainedModel, IAnswerRanker, IAnswerWriter
 {
     /// <summary>Declares the parts.</summary>
     /// <param name="config">Sizes; text and image are equally wide, since the decoder's cross-attention, made for image tokens, reads question states.</param>
@@ -130,4 +130,11 @@ public sealed class BlipQuestionAnswering : PretrainedModel
         IndexTensor start = BlipTokens.Start(null, images.Shape[0], Config.Text, images.Device);
         return AnswerRanker.Rank(Decode(Ask(images, questions), questions.Mask), start, answers, candidates);
     }
+
+    /// <inheritdoc/>
+    GenerationResult IAnswerWriter.WriteAnswers(Tensor images, TextBatch questions, GenerationOptions? options) => Answer(images, questions, options);
+
+    /// <inheritdoc/>
+    IReadOnlyList<RankedAnswer>[] IAnswerRanker.RankAnswers(Tensor images, TextBatch questions, IReadOnlyList<IReadOnlyList<int>> answers, int candidates)
+        => Rank(images, questions, [.. answers.Select(answer => answer.Skip(1).ToArray())], candidates);
 }

@@ -28,6 +28,10 @@ public class ModelFolder : IDisposable
             Clip clip => clip.Config.ContextLength,
             Siglip siglip => siglip.Config.ContextLength,
             VisionTextDualEncoder dual => dual.Config.Text.MaxPositions,
+            BlipCaptioning blip => blip.Config.Text.MaxPositions,
+            BlipForPreTraining blip => blip.Config.Text.MaxPositions,
+            BlipQuestionAnswering blip => blip.Config.Text.MaxPositions,
+            BlipRetrieval blip => blip.Config.Text.MaxPositions,
             _ => tokenizer.MaxLength,
         };
         _padsToContext = model is Siglip;
