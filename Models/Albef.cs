@@ -15,7 +15,7 @@ namespace MiniVlp.Models;
 /// <c>text_encoder</c> those of <c>BertForMaskedLM</c> with <c>crossattention</c> in the fusion layers. <c>transformers</c> has no class for it.
 /// </para>
 /// </summary>
-public sealed class Albef : PretrainedModel, IMatchingModel
+public sealed class Albef : PretrainedModel, IMatchingModel, IGroundingModel
 {
     /// <summary>Bounds of the temperature.</summary>
     internal const float LowestTemperature = 0.001f, HighestTemperature = 0.5f;
@@ -115,6 +115,9 @@ public sealed class Albef : PretrainedModel, IMatchingModel
         Tensor logits = MatchingLogits(Fuse(texts.States ?? EncodeText(texts.Text), texts.Text.Mask, images.States));
         return (logits.Narrow(1, 1, 1) - logits.Narrow(1, 0, 1)).Reshape([logits.Shape[0]]);
     }
+
+    /// <inheritdoc/>
+    Tensor IGroundingModel.HeatMaps(Tensor images, TextBatch text) => AlbefGrounding.HeatMap(this, images, text);
 
     /// <summary>Puts the temperature back into [0.001, 0.5], as the original does before each step.</summary>
     public void ClampTemperature()

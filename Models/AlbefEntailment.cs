@@ -9,7 +9,7 @@ namespace MiniVlp.Models;
 /// ALBEF with a classifier on the first fused token, as it is fine-tuned for visual entailment: does a picture entail a sentence, contradict it, or leave
 /// it open (SNLI-VE; arXiv:2107.07651, section 5)? Parameter names are the original's: <c>visual_encoder</c>, <c>text_encoder</c>, <c>cls_head.0</c>, <c>cls_head.2</c>.
 /// </summary>
-public sealed class AlbefEntailment : PretrainedModel
+public sealed class AlbefEntailment : PretrainedModel, IEntailmentModel
 {
     private readonly Linear _hidden;
     private readonly Linear _classifier;
@@ -83,6 +83,12 @@ public sealed class AlbefEntailment : PretrainedModel
         Tensor fused = TextEncoder.Fuse(TextEncoder.Encode(text), new AttentionMask(KeyMask: text.Mask), VisionEncoder.Forward(images));
         return _classifier.Forward(_hidden.Forward(fused.Token(0), Activation.Relu));
     }
+
+    /// <inheritdoc/>
+    /// <exception cref="InvalidOperationException">The model has other classes than contradiction, neutral and entailment.</exception>
+    Tensor IEntailmentModel.EntailmentLogits(Tensor images, TextBatch text) => Classes == 3
+        ? Forward(images, text)
+        : throw new InvalidOperationException($"AlbefEntailment: {Classes} classes are not contradiction, neutral and entailment.");
 
     /// <summary>Mean cross-entropy of the logits against labels [batch].</summary>
     public Tensor Loss(Tensor images, TextBatch text, IndexTensor labels) => Forward(images, text).CrossEntropy(labels);

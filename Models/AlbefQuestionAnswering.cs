@@ -12,7 +12,7 @@ namespace MiniVlp.Models;
 /// decoder, a causal copy of the fusion layers, which is asked for the likelihood of each answer. Parameter names are the original's:
 /// <c>visual_encoder</c>, <c>text_encoder</c>, <c>text_decoder.bert</c>, <c>text_decoder.cls</c>.
 /// </summary>
-public sealed class AlbefQuestionAnswering : PretrainedModel
+public sealed class AlbefQuestionAnswering : PretrainedModel, IAnswerRanker
 {
     /// <summary>Label of a position that counts for nothing.</summary>
     private const int Ignored = -100;
@@ -149,6 +149,10 @@ public sealed class AlbefQuestionAnswering : PretrainedModel
     /// <param name="questionStates">[batch, question tokens, width] of <see cref="Ask"/>.</param>
     /// <param name="questionMask">[batch, question tokens]; all ones when null.</param>
     public ICausalDecoder Answering(Tensor questionStates, IndexTensor? questionMask) => new AnswerWriter(this, questionStates, questionMask);
+
+    /// <inheritdoc/>
+    IReadOnlyList<RankedAnswer>[] IAnswerRanker.RankAnswers(Tensor images, TextBatch questions, IReadOnlyList<IReadOnlyList<int>> answers, int candidates)
+        => RankAnswers(images, questions, answers[0][0], [.. answers.Select(answer => answer.Skip(1).ToArray())], candidates);
 
     /// <summary>The likeliest answers of a set to each question, best first, by <see cref="AnswerRanker"/>.</summary>
     /// <param name="images">[batch, channels, height, width].</param>

@@ -79,17 +79,59 @@ public sealed class TaskCommandTests : IDisposable
         ToolRun.Of("eval", "vqa", "--model", folder, "--data", Data, _folder["q.json"], "--annotations", _folder["a.json"]).Fails(ExitCode.Failure, "--annotations");
     }
 
+    [Fact]
+    public void Grounding_PointsByGradients()
+    {
+        string sheet = _folder["sheet.html"];
+        JsonNode json = ToolRun.Of("eval", "grounding", "--model", Save(NewAlbef(), isNew: false), "--data", Data, "--json", "--sheet", sheet, "--examples", "3", "--batch", "5").Succeeds().Json;
+        foreach (string name in (string[])["pointing_game", "box_iou_0_5", "box_mean_iou", "proposal_iou_0_5"]) Assert.InRange(Number(json["scores"]![name]!["value"]), 0, 1);
+        Assert.True(Number(json["scores"]!["box_mean_iou"]!["value"]) > 0);
+        Assert.Equal(12, json["samples"]!.GetValue<int>());
+        Assert.Equal(3, File.ReadAllText(sheet).Split("data:image/png").Length - 1);
+    }
+
+    [Fact]
+    public void Entailment_CountsWhatWasTakenForWhat()
+    {
+        using Albef pretrained = NewAlbef();
+        string folder = Save(AlbefEntailment.From(pretrained), isNew: false);
+        JsonNode json = ToolRun.Of("eval", "entailment", "--model", folder, "--data", Data, "--json").Succeeds().Json;
+        Assert.Equal(12, json["confusion"]!.AsArray().Sum(row => row!.AsArray().Sum(count => count!.GetValue<int>())));
+        Assert.Equal(0.5, Number(json["scores"]!["accuracy"]!["chance"]));
+        Assert.Contains("true, answered", ToolRun.Of("eval", "entailment", "--model", folder, "--data", Data).Succeeds().Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Albef_MatchesAndAnswers()
+    {
+        using Albef pretrained = NewAlbef();
+        string folder = Save(AlbefQuestionAnswering.From(pretrained), isNew: false);
+        Assert.InRange(Number(ToolRun.Of("eval", "vqa", "--model", folder, "--data", Data, "--json").Succeeds().Json["scores"]!["accuracy"]!["value"]), 0, 1);
+        File.WriteAllText(_folder["q.csv"], "image,question,answer\na.png,what,red\n");
+        File.WriteAllBytes(_folder["a.png"], PngWriter.Encode(new RgbImage(8, 8)));
+        ToolRun.Of("eval", "vqa", "--model", folder, "--data", _folder["q.csv"], "--caption-column", "question").Fails(ExitCode.Failure, "--answers");
+        Save(pretrained, isNew: false);
+        Assert.NotNull(ToolRun.Of("eval", "retrieval", "--model", folder, "--data", Data, "--rerank", "4", "--json").Succeeds().Json["fine"]);
+    }
+
+    private static Albef NewAlbef()
+    {
+        Albef model = new(AlbefConfig.Tiny with { Text = AlbefConfig.Tiny.Text with { VocabularySize = Tokenizer.VocabularySize } });
+        model.Initialize(Device.Cpu, 1);
+        return model;
+    }
+
     private static BlipConfig Config => BlipConfig.Tiny.WithVocabulary(Tokenizer.VocabularySize, Tokenizer.IdOf("[DEC]")!.Value, Tokenizer.IdOf("[ENC]")!.Value, Tokenizer.EndId);
 
     private static double Number(JsonNode? node) => node!.GetValue<double>();
 
-    /// <summary>Initialises the model, writes its folder, and disposes of it.</summary>
-    private string Save(PretrainedModel model)
+    /// <summary>Initialises the model where it is new, writes its folder, and disposes of it.</summary>
+    private string Save(PretrainedModel model, bool isNew = true)
     {
         string folder = _folder["model"];
         using (model)
         {
-            model.Initialize(Device.Cpu, 1);
+            if (isNew) model.Initialize(Device.Cpu, 1);
             model.SavePretrained(folder);
         }
 
