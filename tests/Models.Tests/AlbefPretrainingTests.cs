@@ -145,6 +145,30 @@ public sealed class AlbefPretrainingTests
     }
 
     [Fact]
+    public void DuringTheWarmUpTheQueuesFillButDoNotCount()
+    {
+        using AlbefSamples samples = new();
+        AlbefPretrainingOptions options = new() { Masking = AlbefSamples.Masking, QueueCapacity = 4, Alpha = 0 };
+        float none = Second(options with { QueueCapacity = 0 }), warming = Second(options with { QueueWarmUp = 1 }), counting = Second(options);
+        Assert.Equal(none, warming);
+        Assert.True(counting > none, $"{counting} with more candidates, {none} without");
+
+        // The second loss of the first step: by then the queues hold three features.
+        float Second(AlbefPretrainingOptions chosen)
+        {
+            using AlbefPretraining objective = new(samples.Model, chosen);
+            using Tape tape = Tape.Record();
+            tape.Backward(objective.Loss(samples.Pairs(1, 2, 3)).Total);
+            objective.AfterBackward();
+            samples.Model.ClearGradients();
+            using TensorScope scope = new();
+            using IDisposable pause = Tape.NoGradient();
+            Assert.Equal(chosen.QueueCapacity == 0 ? (int?)null : 3, objective.ImageQueue?.Filled);
+            return objective.Loss(samples.Pairs(Apart)).First().Value.Item();
+        }
+    }
+
+    [Fact]
     public void WithoutTheContrastiveLossTwoPartsRemain()
     {
         using AlbefSamples samples = new();
