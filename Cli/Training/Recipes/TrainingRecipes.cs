@@ -3,8 +3,8 @@ namespace MiniVlp.Cli.Training.Recipes;
 /// <summary>The methods that <c>minivlp train</c> knows.</summary>
 public static class TrainingRecipes
 {
-    /// <summary>All, the oldest first.</summary>
-    public static IReadOnlyList<ITrainingRecipe> All { get; } = [new ClipRecipe(), new MocoRecipe(), new MaeRecipe(), new BlipRecipe()];
+    /// <summary>All: contrast, pictures alone, then words and pictures together.</summary>
+    public static IReadOnlyList<ITrainingRecipe> All { get; } = [new ClipRecipe(), new MocoRecipe(), new MaeRecipe(), new AlbefRecipe(), new BlipRecipe()];
 
     /// <summary>The method of that name.</summary>
     /// <exception cref="ToolException">There is no such method.</exception>
