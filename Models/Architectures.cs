@@ -24,6 +24,13 @@ public static class Architectures
         ["AlbefForQuestionAnswering"] = AlbefQuestionAnswering.FromPretrained,
         ["AlbefForVisualEntailment"] = AlbefEntailment.FromPretrained,
         ["AlbefForImagePairs"] = AlbefImagePairs.FromPretrained,
+        ["ViltModel"] = Vilt.FromPretrained,
+        ["ViltForMaskedLM"] = ViltForMaskedLM.FromPretrained,
+        ["ViltForQuestionAnswering"] = ViltForQuestionAnswering.FromPretrained,
+        ["ViltForImageAndTextRetrieval"] = ViltForImageAndTextRetrieval.FromPretrained,
+        ["ViltForImagesAndTextClassification"] = ViltForImagesAndTextClassification.FromPretrained,
+        ["ViltForTokenClassification"] = ViltForTokenClassification.FromPretrained,
+        ["ViltForPreTraining"] = ViltForPreTraining.FromPretrained,
     };
 
     /// <summary>The class names of Hugging Face that this library can load.</summary>

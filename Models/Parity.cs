@@ -55,8 +55,10 @@ public static class Parity
         {
             if (run.Loss is null) throw new ModelFormatException($"{folder}: outputs.safetensors holds gradients, but the inputs give no loss: no labels, and no probe.* weights.");
             tape.Backward(run.Loss);
+
+            // What the loss does not reach has no gradient here and one of zeros in the reference.
             foreach ((string name, Parameter parameter) in model.NamedParameters())
-                if (parameter.Gradient is { } gradient) run.AddResult("grad." + name, gradient);
+                run.AddResult("grad." + name, parameter.Gradient ?? Tensor.Zeros(parameter.Shape, device));
             foreach ((string name, Tensor input) in run.FloatInputs)
                 if (input.Gradient is { } gradient) run.AddResult("input_grad." + name, gradient);
         }

@@ -36,6 +36,8 @@ internal sealed partial class ParityRun(SafetensorsFile inputs, Device device)
             case BlipCaptioning blip: Forward(blip); break;
             case BlipQuestionAnswering blip: Forward(blip); break;
             case BlipRetrieval blip: Forward(blip); break;
+            case Vilt vilt: Forward(vilt); break;
+            case ViltWithHead vilt: Forward(vilt); break;
             default: throw new ModelFormatException($"{inputs.Path}: no comparison is written for {model.Architecture}.");
         }
     }

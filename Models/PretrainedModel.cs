@@ -79,10 +79,13 @@ public abstract class PretrainedModel : Module
             key => IgnoresKey(key) || (hasHeads && !key.StartsWith(prefix, StringComparison.Ordinal)));
     }
 
-    /// <summary>The first BERT checkpoints call the weight of a norm gamma and its bias beta.</summary>
+    /// <summary>The first BERT checkpoints call the weight of a norm gamma and its bias beta; older masked-language heads hold the decoder's bias themselves.</summary>
     private static string KeyOf(string name, SafetensorsFile weights)
     {
-        if (weights.Entries.ContainsKey(name) || !name.Contains("LayerNorm", StringComparison.Ordinal)) return name;
+        if (weights.Entries.ContainsKey(name)) return name;
+        if (name.EndsWith(".decoder.bias", StringComparison.Ordinal) && weights.Entries.ContainsKey(name.Replace(".decoder.", ".", StringComparison.Ordinal)))
+            return name.Replace(".decoder.", ".", StringComparison.Ordinal);
+        if (!name.Contains("LayerNorm", StringComparison.Ordinal)) return name;
         string old = name.Replace("LayerNorm.weight", "LayerNorm.gamma", StringComparison.Ordinal).Replace("LayerNorm.bias", "LayerNorm.beta", StringComparison.Ordinal);
         return weights.Entries.ContainsKey(old) ? old : name;
     }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json.Nodes;
 using MiniVlp.Autograd;
 using MiniVlp.Nn;
@@ -297,28 +296,13 @@ public sealed class VisionTransformerClassifier : PretrainedModel, IImageEncoder
     public static VisionTransformerClassifier FromPretrained(string folder, Device? device = null)
     {
         ConfigJson json = ConfigJson.Read(folder);
-        ConfigJson names = json.Object("id2label");
-        int classes = json.Count("id2label") ?? json.Integer("num_labels", 2, maximum: 1 << 20);
-        string[] labels = [.. Enumerable.Range(0, classes).Select(i => names.Text(i.ToString(CultureInfo.InvariantCulture), $"LABEL_{i}"))];
-        VisionTransformerClassifier model = new(VisionTransformerConfig.FromJson(json), labels);
+        VisionTransformerClassifier model = new(VisionTransformerConfig.FromJson(json), LabelNames.Read(json));
         model.LoadWeights(folder, device ?? Device.Cpu);
         return model;
     }
 
     /// <inheritdoc/>
-    public override JsonObject ToConfigJson()
-    {
-        JsonObject config = Backbone.Config.ToJson(), labels = [], ids = [];
-        for (int i = 0; i < Labels.Count; i++)
-        {
-            labels[i.ToString(CultureInfo.InvariantCulture)] = Labels[i];
-            ids[Labels[i]] = i;
-        }
-
-        config["id2label"] = labels;
-        config["label2id"] = ids;
-        return config;
-    }
+    public override JsonObject ToConfigJson() => LabelNames.Write(Backbone.Config.ToJson(), Labels);
 
     /// <summary>images [batch, channels, height, width] to logits [batch, classes].</summary>
     public Tensor Forward(Tensor images, ICollection<Tensor>? hiddenStates = null) => _classifier.Forward(Backbone.Forward(images, hiddenStates).Token(0));

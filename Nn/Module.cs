@@ -36,15 +36,12 @@ public abstract class Module : IDisposable
     /// </summary>
     /// <param name="device">Where the parameters are kept.</param>
     /// <param name="seed">Same seed, same values.</param>
-    public void Initialize(Device device, int seed = 0)
-    {
-        foreach ((string name, Parameter parameter) in NamedParameters())
-        {
-            float[] values = new float[parameter.Shape.Length];
-            parameter.Initializer(values, parameter.Shape, new Random(SeedOf(seed, name)));
-            parameter.Assign(values, device);
-        }
-    }
+    public void Initialize(Device device, int seed = 0) => Fill(device, seed, static _ => true);
+
+    /// <summary>The same for the parameters that have no values yet: a new head on a trained model.</summary>
+    /// <param name="device">Where these parameters are kept.</param>
+    /// <param name="seed">Same seed, same values.</param>
+    public void InitializeMissing(Device device, int seed = 0) => Fill(device, seed, static parameter => !parameter.IsInitialized);
 
     /// <summary>Turns dropout and its kin on.</summary>
     public void Train() => SetTraining(true);
@@ -116,6 +113,17 @@ public abstract class Module : IDisposable
         T[] children = new T[count];
         for (int i = 0; i < count; i++) children[i] = Add($"{name}.{i}", create(i));
         return children;
+    }
+
+    private void Fill(Device device, int seed, Predicate<Parameter> concerns)
+    {
+        foreach ((string name, Parameter parameter) in NamedParameters())
+        {
+            if (!concerns(parameter)) continue;
+            float[] values = new float[parameter.Shape.Length];
+            parameter.Initializer(values, parameter.Shape, new Random(SeedOf(seed, name)));
+            parameter.Assign(values, device);
+        }
     }
 
     private IEnumerable<(string Name, Parameter Parameter)> NamedParameters(string prefix)

@@ -24,6 +24,9 @@ public sealed class FolderTests
     [InlineData("blip_captioning")]
     [InlineData("blip_vqa")]
     [InlineData("blip_retrieval")]
+    [InlineData("vilt_masked_lm")]
+    [InlineData("vilt_retrieval")]
+    [InlineData("vilt_question_answering")]
     public void WritesWhatItReads(string name)
     {
         using TemporaryFolder folder = new();

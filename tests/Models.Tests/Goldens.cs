@@ -8,6 +8,7 @@ internal static class Goldens
         "vit_model", "vit_image_classification", "bert_model", "bert_masked_lm", "bert_pretraining", "clip_model", "vision_text_dual_encoder", "siglip_model",
         "vit_mae_pretraining",
         "blip_captioning", "blip_vqa", "blip_retrieval",
+        "vilt_masked_lm", "vilt_retrieval", "vilt_question_answering",
     ];
 
     public static string Folder(string name) => Path.Combine(AppContext.BaseDirectory, "Goldens", name);

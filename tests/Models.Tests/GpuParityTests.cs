@@ -39,7 +39,7 @@ public sealed class GpuParityTests
 
         backend.Precision = MatMulPrecision.BFloat16;
         IReadOnlyList<ParityRow> mixed = Parity.Check(Goldens.Folder(name), gpu);
-        AssertPassed(mixed, row => row.Problem is null && (row.MaxRelative <= MixedTolerance || IsOfKeyBias(row.Name) || row.Name.StartsWith("generate.", StringComparison.Ordinal)));
+        AssertPassed(mixed, row => row.Problem is null && (row.MaxRelative <= MixedTolerance || IsOfKeyBias(row.Name) || IsProbe(row.Name) || row.Name.StartsWith("generate.", StringComparison.Ordinal)));
         bool isRounded = mixed.Zip(exact).Any(pair => pair.First.MaxAbsolute > 10 * pair.Second.MaxAbsolute);
         Assert.True(isRounded || !HasRoundedProducts(name), "Nothing was rounded.");
         Assert.Equal(0, backend.RentedCount);
@@ -57,6 +57,9 @@ public sealed class GpuParityTests
     /// <summary>The same number added to all scores of a query changes no softmax: the gradient of a key's bias is zero but for rounding.</summary>
     private static bool IsOfKeyBias(string name)
         => name.StartsWith("grad.", StringComparison.Ordinal) && (name.EndsWith("key.bias", StringComparison.Ordinal) || name.EndsWith("k_proj.bias", StringComparison.Ordinal));
+
+    /// <summary>In a sum of few products with random signs the outputs cancel, the errors do not.</summary>
+    private static bool IsProbe(string name) => name == "probe_loss";
 
     internal static GpuBackend Create(string device) => device == "cuda" ? GpuBackend.CreateCuda(checkGuards: true) : GpuBackend.CreateOpenCl(checkGuards: true);
 
