@@ -4,7 +4,7 @@ namespace MiniVlp.Cli.Training.Recipes;
 public static class TrainingRecipes
 {
     /// <summary>All: contrast, pictures alone, then words and pictures together.</summary>
-    public static IReadOnlyList<ITrainingRecipe> All { get; } = [new ClipRecipe(), new MocoRecipe(), new MaeRecipe(), new AlbefRecipe(), new BlipRecipe()];
+    public static IReadOnlyList<ITrainingRecipe> All { get; } = [new ClipRecipe(), new MocoRecipe(), new MaeRecipe(), new ViltRecipe(), new AlbefRecipe(), new BlipRecipe()];
 
     /// <summary>The method of that name.</summary>
     /// <exception cref="ToolException">There is no such method.</exception>
