@@ -105,7 +105,7 @@ public sealed class CollapseDetector(IEnumerable<ChanceLevel> levels, CollapseDe
             ChanceLevel? level = _levels.Where(level => string.Equals(level.Part, part.Name, StringComparison.Ordinal)).MinBy(level => Math.Abs(mean - level.Loss));
             if (level is null || Math.Abs(mean - level.Loss) > _options.Tolerance * level.Loss || spread > 5 * _options.Tolerance * level.Loss) continue;
             Tell(warnings, TrainingFault.StuckAtChance, part.Name, step.Step, string.Create(CultureInfo.InvariantCulture,
-                $"The part '{part.Name}' of the loss has been at {mean:0.0000} for {_options.Window} steps, which is {level.Meaning} ({level.Loss:0.0000}). Likely causes: {level.Causes}."));
+                $"The part '{part.Name}' of the loss has been at {mean:0.0000} for {_options.Window} steps, which is {level.Meaning} ({level.Loss:0.0000}). Likely causes, unless it only needs more steps: {level.Causes}."));
         }
 
         return warnings;
