@@ -49,6 +49,7 @@ public static class Tool
         {
             new DemoCommand(host),
             new TrainCommand(host),
+            new CapFiltCommand(host),
             new EvalCommand(host),
             new EmbedCommand(host),
             new SearchCommand(host),

@@ -14,6 +14,7 @@ public sealed class TarShardWriter : IDisposable
 {
     private readonly string _prefix;
     private readonly int _samplesPerShard;
+    private readonly int _firstShard;
     private readonly HashSet<string> _keys = new(StringComparer.Ordinal);
     private readonly List<string> _paths = [];
     private AtomicFile? _file;
@@ -23,10 +24,13 @@ public sealed class TarShardWriter : IDisposable
     /// <summary>Starts a series of shards; the first file is made with the first sample.</summary>
     /// <param name="prefix">Path of the shards without <c>-000000.tar</c>; its folder must exist.</param>
     /// <param name="samplesPerShard">Most samples in one shard, at least 1.</param>
-    public TarShardWriter(string prefix, int samplesPerShard = 500)
+    /// <param name="firstShard">Number of the first shard, for a series that was begun before.</param>
+    public TarShardWriter(string prefix, int samplesPerShard = 500, int firstShard = 0)
     {
         ArgumentException.ThrowIfNullOrEmpty(prefix);
         ArgumentOutOfRangeException.ThrowIfLessThan(samplesPerShard, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(firstShard);
+        _firstShard = firstShard;
         _prefix = prefix;
         _samplesPerShard = samplesPerShard;
     }
@@ -105,7 +109,7 @@ public sealed class TarShardWriter : IDisposable
 
     private void Begin()
     {
-        _file = new AtomicFile(string.Create(CultureInfo.InvariantCulture, $"{_prefix}-{_paths.Count:D6}.tar"));
+        _file = new AtomicFile(string.Create(CultureInfo.InvariantCulture, $"{_prefix}-{_firstShard + _paths.Count:D6}.tar"));
         _tar = new TarWriter(_file.Stream, TarEntryFormat.Ustar, leaveOpen: true);
         _inShard = 0;
     }
