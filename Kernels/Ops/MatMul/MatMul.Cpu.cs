@@ -59,7 +59,7 @@ public sealed unsafe partial class CpuBackend
         {
             Run(
                 new DotKernel<TActivation>(args, Floats(a), Floats(b), epilogue, accumulate),
-                products * ChunkCount(args.Columns, DotColumns));
+                products * ChunkCount(args.Columns, DotColumnsOfChunk(args.Columns)));
         }
         else if ((long)(args.Rows + args.Columns + 48) * args.Depth <= SmallOperands
             && (products >= ManyProducts || (long)args.Rows * args.Columns * args.Depth <= SmallProduct))

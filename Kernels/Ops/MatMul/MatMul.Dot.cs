@@ -10,9 +10,12 @@ public sealed unsafe partial class CpuBackend
     /// <summary>Up to so many rows, reading the right operand where it lies beats packing it; fewer when it fits the second-level cache.</summary>
     private const int DotRows = 64, DotRowsOfSmall = 32, SmallRight = 256 * 1024;
 
-    /// <summary>Columns of C that one chunk computes.</summary>
+    /// <summary>Columns of C that one chunk computes, at most.</summary>
     private const int DotColumns = 64;
     private const int DotTileColumns = 8;
+
+    /// <summary>The same where there are few: a small output still is work for several threads.</summary>
+    private const int FewDotColumns = 16, DotChunksForAll = 8;
 
     /// <summary>With fewer rows the processor's own prefetching has the memory busy already, and asking for more slows it down.</summary>
     private const int PrefetchRows = 16;
@@ -26,6 +29,8 @@ public sealed unsafe partial class CpuBackend
         && (args.Rows <= 4
             || (args.Depth >= 128 && args.Rows <= ((long)args.Columns * args.Depth >= SmallRight ? DotRows : DotRowsOfSmall)));
 
+    private static int DotColumnsOfChunk(int columns) => columns >= DotChunksForAll * DotColumns ? DotColumns : FewDotColumns;
+
     /// <summary>C[i, j] = A[i, :] · B[j, :] without packing: the weight of a linear layer is read once, at the speed of memory.</summary>
     private readonly record struct DotKernel<TActivation>(
         MatMulArgs Args, Pointer A, Pointer B, Epilogue<TActivation> Epilogue, bool Accumulate) : ICpuKernel
@@ -35,9 +40,10 @@ public sealed unsafe partial class CpuBackend
         public void Execute<V>(int chunk)
             where V : unmanaged, ISimd<V>
         {
-            (int product, int block) = Math.DivRem(chunk, ChunkCount(Args.Columns, DotColumns));
+            int most = DotColumnsOfChunk(Args.Columns);
+            (int product, int block) = Math.DivRem(chunk, ChunkCount(Args.Columns, most));
             (MatMulOperand left, MatMulOperand right) = Operands(Args, A, B, product);
-            int column = block * DotColumns, columns = Math.Min(DotColumns, Args.Columns - column), stride = Args.Columns, k = 0;
+            int column = block * most, columns = Math.Min(most, Args.Columns - column), stride = Args.Columns, k = 0;
             float* b = (float*)right.Source + ((long)column * Args.Depth);
             long offset = ((long)product * Args.Rows * stride) + column;
 
