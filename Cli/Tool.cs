@@ -53,6 +53,7 @@ public static class Tool
             new EvalCommand(host),
             new EmbedCommand(host),
             new SearchCommand(host),
+            new EffectsCommand(host),
             new DataCommand(host),
             new TokenizeCommand(host),
             new ParityCommand(host),

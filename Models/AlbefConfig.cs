@@ -1,5 +1,4 @@
 using System.Text.Json.Nodes;
-using MiniVlp.Nn;
 
 namespace MiniVlp.Models;
 

@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using MiniVlp.Models.Generation;
-using MiniVlp.Nn;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Models;

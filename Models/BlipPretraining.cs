@@ -90,6 +90,9 @@ public sealed record BlipPretrainingOptions
     /// <summary>Features that each queue holds, at least a batch; 0 for no queue.</summary>
     public int QueueSize { get; init; } = 57_600;
 
+    /// <summary>Steps in which the batch alone counts and the queues only fill; see <see cref="AlbefPretrainingOptions.QueueWarmUp"/>.</summary>
+    public int QueueWarmUp { get; init; }
+
     /// <summary>m of the momentum encoders, in [0, 1].</summary>
     public double Momentum { get; init; } = 0.995;
 
@@ -234,17 +237,18 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
 
         _features = (imageMomentum, textMomentum, batch.ImageIds);
         Tensor image = _model.Retrieval.ProjectImage(imageTokens), text = _model.Retrieval.EncodeText(batch.Text), scale = _model.Temperature.Value.Reciprocal();
+        bool queued = Step >= _options.QueueWarmUp;
         if (_options.ContrastiveWeight > 0)
         {
             Tensor contrast = image.SoftmaxContrastive(text, scale, new ContrastiveOptions
             {
                 ImageMomentum = imageMomentum,
                 TextMomentum = textMomentum,
-                ImageQueue = _imageQueue?.Features,
-                TextQueue = _textQueue?.Features,
+                ImageQueue = queued ? _imageQueue?.Features : null,
+                TextQueue = queued ? _textQueue?.Features : null,
                 Alpha = _options.Alpha * Ramp(_options.AlphaEpochs * StepsPerEpoch),
                 Ids = batch.ImageIds,
-                QueueIds = _imageQueue?.Ids,
+                QueueIds = queued ? _imageQueue?.Ids : null,
             });
             parts.Add("itc", contrast, _options.ContrastiveWeight);
         }

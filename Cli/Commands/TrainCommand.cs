@@ -124,7 +124,7 @@ internal sealed class TrainCommand : ToolCommand
     }
 
     private static string Defaults<T>(Func<RecipeDefaults, T> value)
-        => string.Join(", ", TrainingRecipes.All.GroupBy(recipe => string.Create(CultureInfo.InvariantCulture, $"{value(recipe.Defaults)}")).Select(group => $"{group.Key} for {string.Join("/", group.Select(recipe => recipe.Name))}"));
+        => string.Join(", ", TrainingRecipes.All.GroupBy(recipe => string.Create(CultureInfo.InvariantCulture, $"{value(recipe.Defaults)}"), StringComparer.Ordinal).Select(group => $"{group.Key} for {string.Join("/", group.Select(recipe => recipe.Name))}"));
 
     private ITrainingRecipe FindRecipe(ParseResult arguments, JsonObject? saved)
     {

@@ -38,6 +38,9 @@ public sealed class TrainableModel(PretrainedModel model, PretrainingObjective o
     /// <summary>Whether a batch may go through the model in pieces.</summary>
     public bool TakesMicroBatches { get; init; }
 
+    /// <summary>Factor of the learning rate by the name of a parameter; null for 1.</summary>
+    public Func<string, double>? LearningRateFactor { get; init; }
+
     /// <summary>Draws what the model makes of pictures, for <c>reconstructions.png</c>; null for methods that show nothing.</summary>
     public Func<IReadOnlyList<RgbImage>, RgbImage>? Draw { get; init; }
 

@@ -47,7 +47,7 @@ public sealed class MetricsHistory
     public IReadOnlyList<TrainingMetrics> Rows => _rows;
 
     /// <summary>Names of the parts, in the order in which they first occurred.</summary>
-    public static IReadOnlyList<string> PartNames(IReadOnlyList<TrainingMetrics> rows) => [.. rows.SelectMany(row => row.Parts).Select(part => part.Name).Distinct()];
+    public static IReadOnlyList<string> PartNames(IReadOnlyList<TrainingMetrics> rows) => [.. rows.SelectMany(row => row.Parts).Select(part => part.Name).Distinct(StringComparer.Ordinal)];
 
     public void Add(TrainingMetrics row) => _rows.Add(row);
 

@@ -55,7 +55,7 @@ public sealed class TrainingRun : IDisposable
         _schedule = new PlannedSchedule(options.LearningRate, options.WarmupShare, options.WarmupSteps, options.FinalShare) { TotalSteps = PlannedSteps() };
         _levels = [.. parts.Objective.ChanceLevels(options.BatchSize)];
         parts.Objective.StepsPerEpoch = dataset.Count / options.BatchSize;
-        AdamW optimizer = new(ParameterGroup.SplitByDecay(parts.Objective.Model.NamedParameters(), options.WeightDecay), options.LearningRate) { Beta2 = options.Beta2 };
+        AdamW optimizer = new(ParameterGroup.SplitByDecay(parts.Objective.Model.NamedParameters(), options.WeightDecay, parts.LearningRateFactor), options.LearningRate) { Beta2 = options.Beta2 };
         _trainer = new Trainer(parts.Objective, optimizer, new TrainerOptions
         {
             Schedule = _schedule.ToSchedule(),

@@ -1,4 +1,3 @@
-using MiniVlp.Autograd;
 using MiniVlp.Nn;
 using MiniVlp.Nn.Pretraining;
 using MiniVlp.Tensors;

@@ -1,5 +1,4 @@
 using MiniVlp.Autograd;
-using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Images;
 using MiniVlp.Data.Scenes;
 using MiniVlp.Data.Text;

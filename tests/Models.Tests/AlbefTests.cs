@@ -181,7 +181,8 @@ public sealed class AlbefTests
                                 if (at != head) return;
                                 value = map[token][patch + 1];
                                 map[token][patch + 1] += change;
-                            });
+                            }
+                            );
                             return reference.Match(reference.Fuse(text, mask, image))[1];
                         }
 

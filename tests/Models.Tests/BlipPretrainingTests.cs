@@ -1,8 +1,6 @@
 using MiniVlp.Autograd;
-using MiniVlp.Models.Generation;
 using MiniVlp.Nn;
 using MiniVlp.Nn.Optimizers;
-using MiniVlp.Nn.Pretraining;
 using MiniVlp.Nn.Training;
 using MiniVlp.Tensors;
 using Xunit;

@@ -1,4 +1,3 @@
-using MiniVlp.Autograd;
 using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Images;
 using MiniVlp.Data.Scenes;

@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
 using MiniVlp.Autograd;
 using MiniVlp.Models.Generation;
-using MiniVlp.Nn;
 using MiniVlp.Tensors;
 using MiniVlp.Tensors.Safetensors;
 using Xunit;

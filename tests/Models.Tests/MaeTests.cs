@@ -1,5 +1,4 @@
 using MiniVlp.Autograd;
-using MiniVlp.Nn;
 using MiniVlp.Nn.Pretraining;
 using MiniVlp.Tensors;
 using MiniVlp.Tensors.Safetensors;

@@ -1,4 +1,3 @@
-using MiniVlp.Autograd;
 using MiniVlp.Data.Images;
 using MiniVlp.Data.Scenes;
 using MiniVlp.Models.Probes;

@@ -14,7 +14,15 @@ public sealed class ViltTests
 
     private static readonly ViltConfig Config = new()
     {
-        VocabularySize = 53, MaxPositions = 10, ImageSize = 20, PatchSize = Patch, Width = 20, Layers = 2, Heads = 4, HiddenWidth = 36, InitializerRange = 0.2f,
+        VocabularySize = 53,
+        MaxPositions = 10,
+        ImageSize = 20,
+        PatchSize = Patch,
+        Width = 20,
+        Layers = 2,
+        Heads = 4,
+        HiddenWidth = 36,
+        InitializerRange = 0.2f,
     };
 
     /// <summary>

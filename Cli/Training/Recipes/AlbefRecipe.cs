@@ -44,6 +44,7 @@ public sealed class AlbefRecipe : ITrainingRecipe
         {
             Masking = RecipeMasking.Of(tokenizer, "albef"),
             QueueCapacity = settings.QueueSize ?? RecipeSettings.SmallQueue,
+            QueueWarmUp = RecipeSettings.QueueWarmUp,
             Momentum = settings.Momentum ?? 0.995,
             Alpha = (float)(settings.Distillation ?? 0.4),
         };
@@ -53,6 +54,7 @@ public sealed class AlbefRecipe : ITrainingRecipe
             Tokenizer = tokenizer,
             Preprocessor = preprocessor,
             Device = device,
+            LearningRateFactor = RecipeSettings.LearningRateFactor,
             ImageSize = model.Config.Vision.ImageSize,
             ContextLength = Math.Min(model.Config.Text.MaxPositions, RecipeSettings.LongestCaption),
         };

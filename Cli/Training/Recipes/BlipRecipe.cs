@@ -47,6 +47,7 @@ public sealed class BlipRecipe : ITrainingRecipe
         BlipPretrainingOptions options = new()
         {
             QueueSize = settings.QueueSize ?? RecipeSettings.SmallQueue,
+            QueueWarmUp = RecipeSettings.QueueWarmUp,
             Momentum = settings.Momentum ?? 0.995,
             Alpha = (float)(settings.Distillation ?? 0.4),
         };
@@ -56,6 +57,7 @@ public sealed class BlipRecipe : ITrainingRecipe
             Tokenizer = tokenizer,
             Preprocessor = preprocessor,
             Device = device,
+            LearningRateFactor = RecipeSettings.LearningRateFactor,
             ImageSize = model.Config.Vision.ImageSize,
             ContextLength = Math.Min(model.Config.Text.MaxPositions, RecipeSettings.LongestCaption),
         };

@@ -72,11 +72,23 @@ public enum RecipeUses
 /// <summary>Settings of a method that are neither the model's nor the optimizer's; null for the method's default.</summary>
 public sealed record RecipeSettings
 {
+    /// <summary>
+    /// Factor of the learning rate for a temperature that is learnt itself and not as a logarithm: Adam moves every parameter by about the rate, and
+    /// the rates of small models would drive it from 0.07 to its bound within a hundred steps.
+    /// </summary>
+    private const double TemperatureRate = 0.1;
+
     /// <summary>Queues for data sets of thousands; the papers' have 57,600 and 65,536 features.</summary>
     public const int SmallQueue = 4096;
 
+    /// <summary>Steps before queues count, for a model from scratch.</summary>
+    public const int QueueWarmUp = 200;
+
     /// <summary>Longest caption that is read, in tokens, special ones included; the papers read 25 to 40 words.</summary>
     public const int LongestCaption = 48;
+
+    /// <summary>The factor of the learning rate for a parameter of ALBEF and BLIP, whose temperature is called <c>temp</c>.</summary>
+    public static double LearningRateFactor(string parameter) => parameter == "temp" ? TemperatureRate : 1;
 
     /// <summary>Samples per step.</summary>
     public required int BatchSize { get; init; }

@@ -1,4 +1,3 @@
-using MiniVlp.Cli.Datasets;
 using MiniVlp.Data.Images;
 using MiniVlp.Data.Text;
 using MiniVlp.Models;

@@ -47,7 +47,12 @@ public sealed class AnswerRankerTests
         IReadOnlyList<RankedAnswer>[] ranked = AnswerRanker.Rank(decoder, prompt, answers);
         GenerationResult beams = TextGenerator.Generate(decoder, prompt, new()
         {
-            AllowedSequences = [.. answers.Select(answer => answer[..^1])], StopTokens = [Stop], Beams = answers.Length, ReturnSequences = answers.Length, MaxNewTokens = 5, LengthPenalty = 0,
+            AllowedSequences = [.. answers.Select(answer => answer[..^1])],
+            StopTokens = [Stop],
+            Beams = answers.Length,
+            ReturnSequences = answers.Length,
+            MaxNewTokens = 5,
+            LengthPenalty = 0,
         });
         for (int row = 0; row < 6; row++)
         {

@@ -19,7 +19,12 @@ public sealed class BeamSearchTests
         ToyDecoder decoder = new(Vocabulary, [0, 1, 2]);
         GenerationOptions options = new()
         {
-            Beams = 64, ReturnSequences = 64, MaxNewTokens = Length, StopTokens = [Stop], LengthPenalty = lengthPenalty, EarlyStopping = EarlyStopping.Never,
+            Beams = 64,
+            ReturnSequences = 64,
+            MaxNewTokens = Length,
+            StopTokens = [Stop],
+            LengthPenalty = lengthPenalty,
+            EarlyStopping = EarlyStopping.Never,
         };
         GenerationResult result = TextGenerator.Generate(decoder, TextGeneratorTests.Prompt([2], [3], [1]), options);
         int[] starts = [2, 3, 1];

@@ -178,7 +178,14 @@ public sealed class TextGeneratorTests
         int[] contexts = [.. Enumerable.Range(0, 12)];
         GenerationOptions options = new()
         {
-            AllowedSequences = allowed, StopTokens = [Stop, 6], Beams = beams, Sample = sample, Seed = 2, ReturnSequences = sample ? 20 : beams, MaxNewTokens = 6, Temperature = 3,
+            AllowedSequences = allowed,
+            StopTokens = [Stop, 6],
+            Beams = beams,
+            Sample = sample,
+            Seed = 2,
+            ReturnSequences = sample ? 20 : beams,
+            MaxNewTokens = 6,
+            Temperature = 3,
         };
         GenerationResult result = TextGenerator.Generate(new ToyDecoder(7, contexts), Prompt([.. contexts.Select(_ => new[] { 5 })]), options);
         HashSet<string> written = [];

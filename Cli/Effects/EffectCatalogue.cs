@@ -1,0 +1,43 @@
+namespace MiniVlp.Cli.Effects;
+
+/// <summary>All experiments, and what they are expected to show. The thresholds were set before the runs of docs/effects.md.</summary>
+public static class EffectCatalogue
+{
+    private const string Neighbors = "k-NN";
+
+    private static readonly AlbefAblation Albef = new();
+    private static readonly MomentumDistillation Distillation = new();
+    private static readonly MaskRatio Mae = new();
+
+    /// <summary>In the order of the page.</summary>
+    public static IReadOnlyList<Experiment> Experiments { get; } = [Albef, Distillation, MocoExperiment.QueueLength, MocoExperiment.MomentumValue, MocoExperiment.Dictionary, Mae];
+
+    /// <summary>In the order of the table.</summary>
+    public static IReadOnlyList<Effect> Effects { get; } =
+    [
+        new("itc", "the contrastive loss helps MLM and ITM", "ALBEF", Albef, "itm R@1",
+            value => value(AlbefAblation.Aligned, "itm R@1") - value(AlbefAblation.Baseline, "itm R@1"), "R@1 by ITM, with ITC minus without", 5),
+        new("hard-negatives", "hard negatives beat random ones on captions with one wrong word", "ALBEF", Albef, "one word",
+            value => value(AlbefAblation.Hard, "one word") - value(AlbefAblation.Aligned, "one word"), "% of one-word trials, hard minus random", 1),
+        new("re-ranking", "re-ranking by ITM beats ITC alone", "ALBEF", Albef, "re-ranked R@1",
+            value => value(AlbefAblation.Hard, "re-ranked R@1") - value(AlbefAblation.Hard, "itc R@1"), "R@1 re-ranked minus R@1 by cosine", 1),
+        new("distillation", "momentum distillation helps when 40 % of the captions are wrong", "ALBEF", Distillation, "re-ranked R@1", value => Gain(value, 0.4), "R@1 distilled minus not, 40 % wrong", 0),
+        new("distillation-noise", "momentum distillation pays more the noisier the captions", "ALBEF", Distillation, "re-ranked R@1",
+            value => Gain(value, 0.4) - Gain(value, 0), "gain at 40 % wrong minus gain at 0 %", 0),
+        new("queue", "a longer queue helps", "MoCo", MocoExperiment.QueueLength, Neighbors,
+            value => value("K = 1024", Neighbors) - value("K = 64", Neighbors), "k-NN, K = 1024 minus K = 64", 1),
+        new("queue-saturates", "the length of the queue saturates", "MoCo", MocoExperiment.QueueLength, Neighbors,
+            value => value("K = 1024", Neighbors) - value("K = 64", Neighbors) - (value("K = 4096", Neighbors) - value("K = 1024", Neighbors)),
+            "k-NN, gain from K = 64 to 1024 minus gain from 1024 to 4096", 0),
+        new("momentum", "a key encoder without momentum fails", "MoCo", MocoExperiment.MomentumValue, Neighbors,
+            value => value("m = 0.99", Neighbors) - value("m = 0", Neighbors), "k-NN, m = 0.99 minus m = 0", 5),
+        new("bank", "the queue is at least as good as the memory bank", "MoCo", MocoExperiment.Dictionary, Neighbors,
+            value => value("queue", Neighbors) - value("memory bank", Neighbors), "k-NN, queue minus bank", -1),
+        new("mask-ratio", "the best mask ratio lies inside", "MAE", Mae, "linear probe",
+            value => Math.Max(value("50 %", "linear probe"), value("75 %", "linear probe")) - Math.Max(value("25 %", "linear probe"), value("90 %", "linear probe")),
+            "linear probe, the better of 50 % and 75 % minus the better of 25 % and 90 %", 0),
+    ];
+
+    private static double Gain(ConditionValues value, double noise)
+        => value(MomentumDistillation.Name(noise, true), "re-ranked R@1") - value(MomentumDistillation.Name(noise, false), "re-ranked R@1");
+}

@@ -1,0 +1,55 @@
+using System.Diagnostics;
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Cli.Effects;
+
+/// <summary>Told about the runs of a suite.</summary>
+public interface IEffectObserver
+{
+    /// <summary>A run begins.</summary>
+    void Started(Experiment experiment, string condition, int seed, int number, int total);
+
+    /// <summary>The run under way has come so far, 0 to 1.</summary>
+    void Progressed(double share);
+
+    /// <summary>The run has ended.</summary>
+    void Finished(EffectRow row);
+}
+
+/// <summary>Does the runs that are missing.</summary>
+public static class EffectSuite
+{
+    /// <summary>Seeds outermost: after each pass over the conditions there is a complete set of pairs.</summary>
+    /// <param name="experiments">What to run.</param>
+    /// <param name="data">On what.</param>
+    /// <param name="seeds">The seeds.</param>
+    /// <param name="scale">How long.</param>
+    /// <param name="rows">What was done before, and where to add.</param>
+    /// <param name="device">Where to compute.</param>
+    /// <param name="observer">Told about every run.</param>
+    /// <param name="cancellation">Stops the run under way; its time is lost, the runs before it are kept.</param>
+    public static void Run(
+        IReadOnlyList<Experiment> experiments, EffectData data, IReadOnlyList<int> seeds, EffectScale scale, EffectRows rows, Device device, IEffectObserver observer, CancellationToken cancellation)
+    {
+        (Experiment Experiment, string Condition, int Seed)[] missing =
+        [
+            .. from seed in seeds
+               from experiment in experiments
+               where experiment.Accepts(data)
+               from condition in experiment.Conditions
+               where rows.Find(experiment, data.Name, scale, condition, seed) is null
+               select (experiment, condition, seed),
+        ];
+        for (int i = 0; i < missing.Length; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            (Experiment experiment, string condition, int seed) = missing[i];
+            observer.Started(experiment, condition, seed, i + 1, missing.Length);
+            long start = Stopwatch.GetTimestamp();
+            IReadOnlyDictionary<string, double> measures = experiment.Measure(condition, new ExperimentRun(data, seed, scale, device, observer.Progressed, cancellation));
+            EffectRow row = new(experiment.Id, data.Name, scale, condition, seed, Stopwatch.GetElapsedTime(start).TotalSeconds, measures);
+            rows.Add(row);
+            observer.Finished(row);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+using MiniVlp.Tensors;
+
+namespace MiniVlp.Cli.Effects;
+
+/// <summary>How large the runs of an experiment are.</summary>
+public enum EffectScale
+{
+    /// <summary>As the table in docs/effects.md: minutes for each run.</summary>
+    Full,
+
+    /// <summary>Seconds for each run: for tests of the direction alone.</summary>
+    Short,
+}
+
+/// <summary>What one run is given.</summary>
+/// <param name="Data">Pictures with captions, to train on and to measure on.</param>
+/// <param name="Seed">Of weights, data order and everything drawn: runs of equal seed are paired.</param>
+/// <param name="Scale">How long.</param>
+/// <param name="Device">Where to compute.</param>
+/// <param name="Report">Told the share of the run that is done.</param>
+/// <param name="Cancellation">Stops the run.</param>
+public sealed record ExperimentRun(EffectData Data, int Seed, EffectScale Scale, Device Device, Action<double> Report, CancellationToken Cancellation);
+
+/// <summary>Trainings that differ in one thing, and what is measured after each.</summary>
+public abstract class Experiment
+{
+    /// <summary>Its name in commands and files.</summary>
+    public abstract string Id { get; }
+
+    /// <summary>What the runs differ in, in the order of the table.</summary>
+    public abstract IReadOnlyList<string> Conditions { get; }
+
+    /// <summary>Model, data, length and measures in words and numbers, as written down before the first run.</summary>
+    /// <param name="scale">Of which runs.</param>
+    public abstract string Protocol(EffectScale scale);
+
+    /// <summary>Trains under one condition and measures.</summary>
+    /// <param name="condition">One of <see cref="Conditions"/>.</param>
+    /// <param name="run">Data, seed, size.</param>
+    /// <returns>Every measure by its name.</returns>
+    public abstract IReadOnlyDictionary<string, double> Measure(string condition, ExperimentRun run);
+
+    /// <summary>Whether the experiment can be done with this data: some need to know the truth about a picture.</summary>
+    /// <param name="data">The data.</param>
+    public virtual bool Accepts(EffectData data) => true;
+}

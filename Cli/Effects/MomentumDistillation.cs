@@ -1,0 +1,37 @@
+using System.Globalization;
+using MiniVlp.Cli.Training.Recipes;
+using MiniVlp.Models;
+
+namespace MiniVlp.Cli.Effects;
+
+/// <summary>ALBEF with and without momentum distillation on captions of which a share is wrong (arXiv:2107.07651, sections 3.2 and 6).</summary>
+internal sealed class MomentumDistillation : Experiment
+{
+    private const int BatchSize = 64, Queue = 1024;
+    private const float Alpha = 0.4f;
+
+    public static double[] Noise { get; } = [0, 0.2, 0.4];
+
+    public override string Id => "distillation";
+
+    public override IReadOnlyList<string> Conditions { get; } = [.. Noise.SelectMany(noise => new[] { Name(noise, false), Name(noise, true) })];
+
+    public static string Name(double noise, bool distils) => string.Create(CultureInfo.InvariantCulture, $"{noise:0 %} wrong{(distils ? ", distilled" : string.Empty)}");
+
+    public override string Protocol(EffectScale scale) => string.Create(CultureInfo.InvariantCulture,
+        $"ALBEF as in the experiment albef with hard negatives, {Steps(scale)} steps; {string.Join(", ", Noise.Select(noise => noise.ToString("0 %", CultureInfo.InvariantCulture)))} of the training captions are wrong (scenes: a wrong attribute, exchanged objects, another scene's caption, boilerplate; pictures: another picture's caption); α = {Alpha} after a ramp over the first pass, or 0. Measured with true captions.");
+
+    public override IReadOnlyDictionary<string, double> Measure(string condition, ExperimentRun run)
+    {
+        double noise = Noise.First(rate => condition == Name(rate, false) || condition == Name(rate, true));
+        EffectData data = run.Data.WithNoise(noise);
+        using Albef model = new(PairTraining.Config(data));
+        model.Initialize(run.Device, run.Seed);
+        AlbefPretrainingOptions options = new() { Masking = PairTraining.Masking(data), Alpha = condition == Name(noise, true) ? Alpha : 0, QueueCapacity = Queue, QueueWarmUp = RecipeSettings.QueueWarmUp };
+        using AlbefPretraining objective = new(model, options, (ulong)run.Seed);
+        EffectTraining.Run(objective, run, BatchSize, Steps(run.Scale), 1e-3f, 0.02f, (batch, _) => data.Pairs(data.Train, batch, run.Device));
+        return PairTraining.Retrieval(model, data, run.Device);
+    }
+
+    private static int Steps(EffectScale scale) => scale == EffectScale.Full ? 2000 : 300;
+}
