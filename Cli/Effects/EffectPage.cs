@@ -28,7 +28,7 @@ public static class EffectPage
             {
                 EffectRow[] some = [.. rows.Where(row => row.IsOf(experiment, data, scale))];
                 string picture = $"images/effects-{experiment.Id}-{data}.png";
-                string[] measures = [.. EffectCatalogue.Effects.Where(effect => effect.Experiment == experiment).Select(effect => effect.Measure).Distinct(StringComparer.Ordinal)];
+                string[] measures = [.. results.Select(each => each.Result.Effect).Where(effect => effect.Experiment == experiment).Select(effect => effect.Measure).Distinct(StringComparer.Ordinal)];
                 EffectReport.Draw(Path.Combine(folder, picture), experiment, some, measures);
                 text.Append("\n### ").Append(experiment.Id).Append(" on ").Append(data).Append("\n\n![](").Append(picture).Append(")\n\n").Append(EffectReport.Details(experiment, some));
             }
