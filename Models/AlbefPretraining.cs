@@ -125,7 +125,7 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
     {
         int count = batch.Images.Shape[0];
         if (count < 2) throw new ShapeException($"AlbefPretraining: image-text matching needs wrong partners from the batch, so that it must have at least two pairs, not {count}.");
-        _momentum.Update();
+        if (Tape.IsRecording) _momentum.Update();
         float alpha = Options.Alpha * Ramp(StepsPerEpoch);
         Tensor imageStates = _model.EncodeImage(batch.Images), textStates = _model.EncodeText(batch.Text);
         Tensor? teacherStates = null;
@@ -186,7 +186,7 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
             textToImage = text.MatMul(teacherImage, transposeRight: true) * scale;
         }
 
-        _seen = (teacherImage, teacherText, batch.ImageIds);
+        if (Tape.IsRecording) _seen = (teacherImage, teacherText, batch.ImageIds);
         int filled = Step < Options.QueueWarmUp ? 0 : ImageQueue?.Filled ?? 0;
         Tensor loss = image.SoftmaxContrastive(text, scale, new ContrastiveOptions
         {

@@ -227,28 +227,30 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
     /// <summary>Contrast and matching, which both start from the features of images and texts.</summary>
     private void AddAlignment(LossParts parts, PairBatch batch, Tensor imageTokens)
     {
+        bool isTraining = Tape.IsRecording;
         Tensor imageMomentum, textMomentum;
         using (Tape.NoGradient())
         {
-            _momentum.Update();
+            if (isTraining) _momentum.Update();
             imageMomentum = _momentumModel.EncodeImage(batch.Images);
             textMomentum = _momentumModel.EncodeText(batch.Text);
         }
 
-        _features = (imageMomentum, textMomentum, batch.ImageIds);
+        if (isTraining) _features = (imageMomentum, textMomentum, batch.ImageIds);
         Tensor image = _model.Retrieval.ProjectImage(imageTokens), text = _model.Retrieval.EncodeText(batch.Text), scale = _model.Temperature.Value.Reciprocal();
-        bool queued = Step >= _options.QueueWarmUp;
+        // What was never written is random: far from every picture and text, and of no use as a negative.
+        int filled = Step < _options.QueueWarmUp ? 0 : _imageQueue?.Filled ?? 0;
         if (_options.ContrastiveWeight > 0)
         {
             Tensor contrast = image.SoftmaxContrastive(text, scale, new ContrastiveOptions
             {
                 ImageMomentum = imageMomentum,
                 TextMomentum = textMomentum,
-                ImageQueue = queued ? _imageQueue?.Features : null,
-                TextQueue = queued ? _textQueue?.Features : null,
+                ImageQueue = filled == 0 ? null : _imageQueue!.Features.Slice(0, filled),
+                TextQueue = filled == 0 ? null : _textQueue!.Features.Slice(0, filled),
                 Alpha = _options.Alpha * Ramp(_options.AlphaEpochs * StepsPerEpoch),
                 Ids = batch.ImageIds,
-                QueueIds = queued ? _imageQueue?.Ids : null,
+                QueueIds = filled == 0 ? null : _imageQueue!.Ids.Slice(0, filled),
             });
             parts.Add("itc", contrast, _options.ContrastiveWeight);
         }

@@ -126,7 +126,8 @@ public sealed class BlipCapFiltModels(
             Preprocessor = ImagePreprocessor.FromPretrained(folder),
             Device = device,
             ImageSize = model.Config.Vision.ImageSize,
-            ContextLength = model.Config.Text.MaxPositions,
+            LearningRateFactor = RecipeSettings.LearningRateFactor,
+            ContextLength = Math.Min(model.Config.Text.MaxPositions, RecipeSettings.LongestCaption),
         };
     }
 

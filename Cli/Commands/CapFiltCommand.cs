@@ -71,6 +71,9 @@ internal sealed class CapFiltCommand : ToolCommand
         double noise = arguments.GetValue(_noise);
         if (noise > 0 && !arguments.GetRequiredValue(_data).Any(DataArgument.IsScenes)) throw new ToolException("--caption-noise: only the captions of scenes can be made wrong, since only there is it known what is right.");
         IImageTextDataset web = Open(arguments, _data, imageSize, noise), clean = Open(arguments, _clean, imageSize, 0);
+        int batch = arguments.GetValue(_batch);
+        foreach ((string option, IImageTextDataset data) in new[] { ("--data", web), ("--clean", clean) })
+            if (data.Count < batch) throw new ToolException($"{option}: {data.Name} has {data.Count} pairs, fewer than a batch of {batch}; --batch takes another number.");
         CapFiltOptions options = new()
         {
             TopP = arguments.GetValue(_topP),

@@ -29,6 +29,8 @@ internal sealed class EffectsCommand : ToolCommand
         foreach (Option option in (Option[])[_only, _seeds, _rows, _report, _name, _train, _validation, _label, _short, _noRuns]) Add(option);
         Validators.Add(result =>
         {
+            if (result.GetResult(_short) is not null && result.GetResult(_report) is not null && result.GetValue(_short)) result.AddError("--short gives no figures for --report.");
+            if (result.GetResult(_train) is null && (result.GetResult(_name) ?? result.GetResult(_label)) is not null) result.AddError("--name and --label are of --train.");
             if (result.GetResult(_train) is null != result.GetResult(_validation) is null) result.AddError("--train and --validation come together.");
         });
     }
@@ -40,16 +42,22 @@ internal sealed class EffectsCommand : ToolCommand
         int[] seeds = [.. Enumerable.Range(1, arguments.GetValue(_seeds))];
         EffectScale scale = arguments.GetValue(_short) ? EffectScale.Short : EffectScale.Full;
         EffectRows rows = EffectRows.Open(arguments.GetValue(_rows)!);
-        if (!arguments.GetValue(_noRuns)) EffectSuite.Run(experiments, Open(arguments), seeds, scale, rows, context.Device, new Lines(context), context.Cancellation);
+        if (!arguments.GetValue(_noRuns))
+        {
+            EffectData data = Open(arguments);
+            foreach (Experiment experiment in experiments.Where(experiment => !experiment.Accepts(data))) context.Warn($"{experiment.Id} is left out: it measures by the classes of pictures; --label names their field.");
+            EffectSuite.Run(experiments, data, seeds, scale, rows, context.Device, new Lines(context), context.Cancellation);
+        }
 
+        // The page has all that there is, whatever was run now.
         (string Data, EffectResult Result)[] results =
         [
             .. from effect in EffectCatalogue.Effects
-               where experiments.Contains(effect.Experiment)
-               from data in rows.Rows.Where(row => row.Experiment == effect.Experiment.Id && row.Scale == scale).Select(row => row.Data).Distinct(StringComparer.Ordinal)
+               where experiments.Contains(effect.Experiment) || arguments.GetValue(_report) is not null
+               from data in rows.Rows.Where(row => row.IsOf(effect.Experiment, row.Data, scale)).Select(row => row.Data).Distinct(StringComparer.Ordinal)
                select (data, EffectResult.Judge(effect, rows.Rows.Where(row => row.IsOf(effect.Experiment, data, scale)), seeds)),
         ];
-        if (arguments.GetValue(_report) is { } folder) EffectPage.Write(folder, experiments, rows.Rows, results, scale);
+        if (arguments.GetValue(_report) is { } folder) EffectPage.Write(folder, EffectCatalogue.Experiments, rows.Rows, results, scale);
         if (context.Json) context.WriteJson(ToJson(rows, results));
         else context.Output.Write(EffectReport.Table(results));
         return ExitCode.Success;

@@ -55,7 +55,7 @@ public sealed record EffectResult(Effect Effect, IReadOnlyList<double> Contrasts
         foreach (int seed in seeds)
         {
             Dictionary<string, EffectRow> byCondition = bySeed[seed].GroupBy(row => row.Condition, StringComparer.Ordinal).ToDictionary(group => group.Key, group => group.Last(), StringComparer.Ordinal);
-            if (effect.Experiment.Conditions.All(byCondition.ContainsKey)) contrasts.Add(effect.Contrast((condition, measure) => byCondition[condition].Measures[measure]));
+            if (effect.Experiment.Conditions.All(byCondition.ContainsKey)) contrasts.Add(effect.Contrast((condition, measure) => byCondition[condition].Measures.GetValueOrDefault(measure, double.NaN)));
         }
 
         int n = contrasts.Count;
@@ -64,7 +64,7 @@ public sealed record EffectResult(Effect Effect, IReadOnlyList<double> Contrasts
         double deviation = n > 1 ? Math.Sqrt(contrasts.Sum(value => (value - mean) * (value - mean)) / (n - 1)) : double.PositiveInfinity;
         double half = n > 1 ? StudentQuantiles[Math.Min(n - 2, StudentQuantiles.Length - 1)] * deviation / Math.Sqrt(n) : double.PositiveInfinity;
         EffectVerdict verdict = n < seeds.Count ? EffectVerdict.Incomplete
-            : mean <= effect.Threshold ? EffectVerdict.NotReproduced
+            : !(mean > effect.Threshold) ? EffectVerdict.NotReproduced
             : contrasts.TrueForAll(value => value > Math.Min(0, effect.Threshold)) ? EffectVerdict.Reproduced : EffectVerdict.Weak;
         return new EffectResult(effect, contrasts, mean, half, verdict);
     }

@@ -24,7 +24,7 @@ public static class EffectPage
         foreach (Experiment experiment in experiments)
         {
             text.Append("\n## ").Append(experiment.Id).Append("\n\n").Append(experiment.Protocol(scale)).Append('\n');
-            foreach (string data in rows.Where(row => row.Experiment == experiment.Id && row.Scale == scale).Select(row => row.Data).Distinct(StringComparer.Ordinal))
+            foreach (string data in rows.Where(row => row.IsOf(experiment, row.Data, scale)).Select(row => row.Data).Distinct(StringComparer.Ordinal))
             {
                 EffectRow[] some = [.. rows.Where(row => row.IsOf(experiment, data, scale))];
                 string picture = $"images/effects-{experiment.Id}-{data}.png";

@@ -20,7 +20,7 @@ public static class EffectReport
         {
             string interval = double.IsFinite(result.HalfWidth) ? string.Create(CultureInfo.InvariantCulture, $"{result.Mean:+0.0;-0.0} ± {result.HalfWidth:0.0}") : Number(result.Mean);
             text.Append(CultureInfo.InvariantCulture, $"| {result.Effect.Claim} ({result.Effect.Source}) | {data} | {result.Effect.ContrastText} | {result.Effect.Threshold:0.#} | {interval} ");
-            text.Append(CultureInfo.InvariantCulture, $"| {string.Join(", ", result.Contrasts.Select(Number))} | {Name(result.Verdict)} |\n");
+            text.Append(CultureInfo.InvariantCulture, $"| {string.Join(", ", result.Contrasts.Select(Number))} | {Name(result.Verdict)}{(IsUncertain(result) ? "; the interval includes 0" : string.Empty)} |\n");
         }
 
         return text.ToString();
@@ -92,6 +92,9 @@ public static class EffectReport
         EffectVerdict.NotReproduced => "not reproduced",
         _ => "incomplete",
     };
+
+    private static bool IsUncertain(EffectResult result)
+        => result.Verdict is EffectVerdict.Reproduced or EffectVerdict.Weak && result.Mean - result.HalfWidth <= 0;
 
     private static string Number(double value) => double.IsNaN(value) ? "-" : value.ToString("+0.0;-0.0;0.0", CultureInfo.InvariantCulture);
 }

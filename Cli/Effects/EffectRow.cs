@@ -11,18 +11,21 @@ namespace MiniVlp.Cli.Effects;
 /// <param name="Condition">The condition.</param>
 /// <param name="Seed">The seed.</param>
 /// <param name="Seconds">Time it took.</param>
-/// <param name="Measures">Every measure by its name.</param>
-public sealed record EffectRow(string Experiment, string Data, EffectScale Scale, string Condition, int Seed, double Seconds, IReadOnlyDictionary<string, double> Measures)
+/// <param name="Measures">Every measure by its name; none where the training diverged.</param>
+/// <param name="Version">Of the experiment's protocol.</param>
+public sealed record EffectRow(
+    string Experiment, string Data, EffectScale Scale, string Condition, int Seed, double Seconds, IReadOnlyDictionary<string, double> Measures, string Version)
 {
     /// <summary>Whether this row stands for the given run.</summary>
     public bool IsOf(Experiment experiment, string data, EffectScale scale)
-        => Experiment == experiment.Id && Data == data && Scale == scale && experiment.Conditions.Contains(Condition, StringComparer.Ordinal);
+        => Experiment == experiment.Id && Version == experiment.Version(scale) && Data == data && Scale == scale && experiment.Conditions.Contains(Condition, StringComparer.Ordinal);
 
     internal JsonObject ToJson() => new()
     {
         ["experiment"] = Experiment,
         ["data"] = Data,
         ["scale"] = Scale.ToString(),
+        ["version"] = Version,
         ["condition"] = Condition,
         ["seed"] = Seed,
         ["seconds"] = Math.Round(Seconds, 1),
@@ -37,7 +40,8 @@ public sealed record EffectRow(string Experiment, string Data, EffectScale Scale
         json.GetProperty("seed").GetInt32(),
         json.GetProperty("seconds").GetDouble(),
         json.GetProperty("measures").EnumerateObject().ToDictionary(
-            measure => measure.Name, measure => measure.Value.ValueKind == JsonValueKind.Number ? measure.Value.GetDouble() : double.NaN, StringComparer.Ordinal));
+            measure => measure.Name, measure => measure.Value.ValueKind == JsonValueKind.Number ? measure.Value.GetDouble() : double.NaN, StringComparer.Ordinal),
+        json.GetProperty("version").GetString()!);
 }
 
 /// <summary>The rows of all runs so far, one JSON object a line: a run that is in the file is not done again.</summary>

@@ -46,8 +46,18 @@ public static class EffectSuite
             (Experiment experiment, string condition, int seed) = missing[i];
             observer.Started(experiment, condition, seed, i + 1, missing.Length);
             long start = Stopwatch.GetTimestamp();
-            IReadOnlyDictionary<string, double> measures = experiment.Measure(condition, new ExperimentRun(data, seed, scale, device, observer.Progressed, cancellation));
-            EffectRow row = new(experiment.Id, data.Name, scale, condition, seed, Stopwatch.GetElapsedTime(start).TotalSeconds, measures);
+            IReadOnlyDictionary<string, double> measures;
+            try
+            {
+                measures = experiment.Measure(condition, new ExperimentRun(data, seed, scale, device, observer.Progressed, cancellation));
+            }
+            catch (NotFiniteNumberException)
+            {
+                // A training that diverges is a result: it has no measures, and no effect holds by it.
+                measures = new Dictionary<string, double>(StringComparer.Ordinal);
+            }
+
+            EffectRow row = new(experiment.Id, data.Name, scale, condition, seed, Stopwatch.GetElapsedTime(start).TotalSeconds, measures, experiment.Version(scale));
             rows.Add(row);
             observer.Finished(row);
         }

@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Cli.Effects;
@@ -39,6 +41,10 @@ public abstract class Experiment
     /// <param name="run">Data, seed, size.</param>
     /// <returns>Every measure by its name.</returns>
     public abstract IReadOnlyDictionary<string, double> Measure(string condition, ExperimentRun run);
+
+    /// <summary>Tells protocols apart: runs of another one are not taken for runs of this.</summary>
+    /// <param name="scale">Of which runs.</param>
+    public string Version(EffectScale scale) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Protocol(scale))))[..8];
 
     /// <summary>Whether the experiment can be done with this data: some need to know the truth about a picture.</summary>
     /// <param name="data">The data.</param>

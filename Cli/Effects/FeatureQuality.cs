@@ -14,6 +14,9 @@ internal static class FeatureQuality
     // Single-object scenes are the same for all runs.
     private static readonly Lazy<EffectData> Scenes = new(() => EffectData.SingleObjects(8192, 1024));
 
+    /// <summary>Whether there are labels to measure by.</summary>
+    public static bool Accepts(EffectData data) => data.World is not null || data.ClassCount > 0;
+
     /// <summary>The pictures with labels that belong to the data of a run: scenes have their own.</summary>
     public static EffectData LabelledPictures(EffectData data) => data.ClassCount > 0 ? data : Scenes.Value;
 

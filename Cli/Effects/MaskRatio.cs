@@ -19,6 +19,8 @@ internal sealed class MaskRatio : Experiment
     public override string Protocol(EffectScale scale) => string.Create(CultureInfo.InvariantCulture,
         $"MAE with an encoder of width 96 and 4 layers and a decoder of width 64 and 2 layers, 32 pixels in 64 patches of 4, normalised pixels, {Steps(scale)} steps of {BatchSize} pictures, AdamW 1e-3, cosine. Scenes have one object of the full world (10 shapes, 10 colours, 3 sizes, 6 backgrounds) and are labelled by shape. Measured on frozen features (mean of the patches): linear probe and 20 nearest neighbours, learnt from 2,048 pictures.");
 
+    public override bool Accepts(EffectData data) => FeatureQuality.Accepts(data);
+
     public override IReadOnlyDictionary<string, double> Measure(string condition, ExperimentRun run)
     {
         EffectData data = FeatureQuality.LabelledPictures(run.Data);

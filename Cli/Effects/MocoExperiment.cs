@@ -17,9 +17,9 @@ internal sealed class MocoExperiment(string id, string varied, IReadOnlyList<(st
 
     private static readonly MocoConfig Usual = MocoConfig.V2 with { BatchSize = BatchSize, Negatives = Queue, Momentum = Momentum, FeatureSize = 64 };
 
-    /// <summary>K from two batches to half of the pictures.</summary>
+    /// <summary>K from two batches to a good part of the pictures.</summary>
     public static MocoExperiment QueueLength { get; } = new("queue", "the length K of the queue",
-        [.. new[] { 64, 256, 1024, 4096 }.Select(length => (length.ToString("K = 0", CultureInfo.InvariantCulture), Usual with { Negatives = length }))]);
+        [.. new[] { 64, 256, 1024, 2048 }.Select(length => (length.ToString("K = 0", CultureInfo.InvariantCulture), Usual with { Negatives = length }))]);
 
     /// <summary>m from a copy of the encoder to one that hardly moves.</summary>
     public static MocoExperiment MomentumValue { get; } = new("momentum", "the momentum m of the key encoder",
@@ -36,7 +36,7 @@ internal sealed class MocoExperiment(string id, string varied, IReadOnlyList<(st
     public override string Protocol(EffectScale scale) => string.Create(CultureInfo.InvariantCulture,
         $"MoCo v2 with a ViT of width 64 and 2 layers (32 pixels in patches of 8), {Steps(scale)} steps of {BatchSize} pictures, AdamW 1e-3, cosine, τ = 0.2; what varies is {varied}, else K = {Queue} and m = {Momentum}. Views: crops of 0.4 to 1 of the area, colour jitter 0.3 (hue 0.02), mirror. Scenes have one object of the full world (10 shapes, 10 colours, 3 sizes, 6 backgrounds) and are labelled by shape. Measured on frozen features: 20 nearest neighbours and linear probe, learnt from 2,048 pictures.");
 
-    public override bool Accepts(EffectData data) => data.World is not null || data.ClassCount > 0;
+    public override bool Accepts(EffectData data) => FeatureQuality.Accepts(data);
 
     public override IReadOnlyDictionary<string, double> Measure(string condition, ExperimentRun run)
     {

@@ -23,7 +23,7 @@ public static class ModelTasks
         return images =>
         {
             using TensorScope scope = new();
-            IndexTensor? start = prompt.Length == 0 ? null : folder.ToTexts([.. images.Select(_ => prompt)]).TokenIds;
+            IndexTensor? start = prompt.Length == 0 ? null : folder.ToTexts([.. images.Select(_ => prompt)], folder.Tokenizer.Encode(prompt, folder.ContextLength).Length).TokenIds;
             GenerationResult result = captioner.Caption(folder.ToTensor(images), options with { FirstRow = first }, start);
             first += images.Count;
             return [.. Texts(folder, result).Select(text => prompt.Length == 0 ? text : $"{prompt} {text}")];

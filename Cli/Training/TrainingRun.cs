@@ -232,6 +232,11 @@ public sealed class TrainingRun : IDisposable
     {
         events.Flush();
         _history.Save(Path.Combine(_folder, "metrics.csv"));
+
+        // The trainer's file last: where it is, a run can go on, and needs the others for that.
+        _parts.Model.SavePretrained(_folder);
+        _parts.Tokenizer?.Save(_folder);
+        _parts.Preprocessor.Save(_folder);
         _trainer.Save(CheckpointFolder(_folder), new JsonObject
         {
             ["recipe"] = _recipe.Name,
@@ -255,9 +260,6 @@ public sealed class TrainingRun : IDisposable
             ["total_steps"] = _schedule.TotalSteps,
             ["seconds"] = _secondsBefore + pace.Seconds,
         });
-        _parts.Model.SavePretrained(_folder);
-        _parts.Tokenizer?.Save(_folder);
-        _parts.Preprocessor.Save(_folder);
     }
 
     private int? PlannedSteps()

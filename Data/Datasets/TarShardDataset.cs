@@ -12,6 +12,7 @@ public sealed class TarShardDataset : IImageTextDataset
     private readonly List<TarSample> _samples = [];
     private readonly IImageDecoder _decoder;
     private readonly ImageLimits _limits;
+    private readonly Lazy<int[]> _pictures;
 
     /// <summary>Indexes the shards; samples keep the order of the paths and of the archives.</summary>
     /// <param name="shards">Paths of tar files, uncompressed.</param>
@@ -35,6 +36,7 @@ public sealed class TarShardDataset : IImageTextDataset
             _samples.AddRange(TarShardIndex.Read(shard, _limits.MaxFileBytes));
         }
 
+        _pictures = new Lazy<int[]>(FindPictures);
         Name = shards.Count == 1 ? shards[0] : $"{shards[0]} and {shards.Count - 1} more";
         if (_samples.Count == 0)
         {
@@ -63,5 +65,26 @@ public sealed class TarShardDataset : IImageTextDataset
     {
         ImageFiles.CheckIndex(index, Count);
         return _samples[index].ReadCaption(json: null);
+    }
+
+    /// <summary>Samples that follow one another with the same picture, byte for byte, are several captions of it.</summary>
+    public int PictureOf(int index)
+    {
+        ImageFiles.CheckIndex(index, Count);
+        return _pictures.Value[index];
+    }
+
+    /// <summary>Only pictures of equal length are read, and neighbours rarely have that unless they are the same.</summary>
+    private int[] FindPictures()
+    {
+        int[] pictures = new int[_samples.Count];
+        for (int i = 1; i < pictures.Length; i++)
+        {
+            TarSample before = _samples[i - 1], sample = _samples[i];
+            bool isSame = before.Image.Length == sample.Image.Length && before.Read(before.Image).AsSpan().SequenceEqual(sample.Read(sample.Image));
+            pictures[i] = isSame ? pictures[i - 1] : i;
+        }
+
+        return pictures;
     }
 }

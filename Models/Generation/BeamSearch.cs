@@ -4,8 +4,8 @@ using MiniVlp.Tensors;
 namespace MiniVlp.Models.Generation;
 
 /// <summary>
-/// Beam search by the rules of Hugging Face's <c>generate</c>: of all continuations of the n running texts the best 2n are looked at; those
-/// that end count as complete only when they are among the best n; the best n others run on.
+/// Beam search by the rules of Hugging Face's <c>generate</c>: of all continuations of the n running texts the best 2n are looked at (with k > 1
+/// stop tokens the best (k + 1)n, so that n of them can run on); those that end count as complete only when they are among the best n; the best n others run on.
 /// </summary>
 internal sealed class BeamSearch
 {
@@ -50,10 +50,12 @@ internal sealed class BeamSearch
         return [.. _searches.SelectMany(search => search.Complete.Take(_options.ReturnSequences).Select(text => new GeneratedText(search.Row, text.Tokens, text.Score)))];
     }
 
-    /// <summary>The best 2n tokens of each row that is still searched.</summary>
+    private int CandidateCount => Math.Max(2, 1 + _options.StopTokens.Count) * _options.Beams;
+
+    /// <summary>The best tokens of each row that is still searched.</summary>
     private ScoredToken[][] Best(Tensor logProbabilities, Beam[] rows)
     {
-        int vocabulary = logProbabilities.Shape[1], count = Math.Min(2 * _options.Beams, vocabulary);
+        int vocabulary = logProbabilities.Shape[1], count = Math.Min(CandidateCount, vocabulary);
         if (!_rules.HasAny) return BestTokens.OnDevice(logProbabilities, count);
         float[] scores = logProbabilities.ToArray();
         ScoredToken[][] best = new ScoredToken[rows.Length][];
@@ -121,7 +123,7 @@ internal sealed class BeamSearch
             [
                 .. Running.SelectMany(beam => beam.Next.Select(next => (beam, next.Token, Score: beam.Score + next.Score)))
                     .Where(candidate => candidate.Score > float.NegativeInfinity)
-                    .OrderByDescending(candidate => candidate.Score).Take(2 * beams),
+                    .OrderByDescending(candidate => candidate.Score).Take(Math.Max(2, 1 + _options.StopTokens.Count) * beams),
             ];
             List<(List<int> Tokens, float Score)> complete = [.. Complete];
             List<Beam> running = [];

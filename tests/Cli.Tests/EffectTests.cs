@@ -39,6 +39,14 @@ public sealed class EffectTests
     }
 
     [Fact]
+    public void ADivergedTrainingReproducesNothing()
+    {
+        EffectRow diverged = Row("b", 2, 0) with { Measures = new Dictionary<string, double>(StringComparer.Ordinal) };
+        EffectResult result = EffectResult.Judge(Better, [.. Runs(1, 10, 20), Row("a", 2, 10), diverged], [1, 2]);
+        Assert.Equal(EffectVerdict.NotReproduced, result.Verdict);
+    }
+
+    [Fact]
     public void AtLeastAsGoodAllowsALittleLess()
     {
         Effect atLeast = Better with { Threshold = -1 };
@@ -72,12 +80,13 @@ public sealed class EffectTests
         string path = folder["rows.jsonl"];
         EffectRows rows = EffectRows.Open(path);
         rows.Add(Row("a", 1, 12.5));
-        rows.Add(new EffectRow("two", "scenes", EffectScale.Full, "b", 1, 3.25, new Dictionary<string, double>(StringComparer.Ordinal) { ["m"] = double.NaN }));
+        rows.Add(new EffectRow("two", "scenes", EffectScale.Full, "b", 1, 3.25, new Dictionary<string, double>(StringComparer.Ordinal) { ["m"] = double.NaN }, Better.Experiment.Version(EffectScale.Full)));
         EffectRows again = EffectRows.Open(path);
         Assert.Equal(12.5, again.Find(Better.Experiment, "scenes", EffectScale.Full, "a", 1)!.Measures["m"]);
         Assert.True(double.IsNaN(again.Find(Better.Experiment, "scenes", EffectScale.Full, "b", 1)!.Measures["m"]));
         Assert.Null(again.Find(Better.Experiment, "scenes", EffectScale.Short, "a", 1));
         Assert.Null(again.Find(Better.Experiment, "emoji", EffectScale.Full, "a", 1));
+        Assert.Null(again.Find(new TwoConditions { Words = "another protocol" }, "scenes", EffectScale.Full, "a", 1));
         File.AppendAllText(path, "{\"experiment\":\"two\"}\n");
         ToolException exception = Assert.Throws<ToolException>(() => EffectRows.Open(path));
         Assert.Contains("rows.jsonl: line 3", exception.Message, StringComparison.Ordinal);
@@ -131,7 +140,7 @@ public sealed class EffectTests
         Assert.StartsWith("# By hand\n\n<!-- effects", page, StringComparison.Ordinal);
         Assert.DoesNotContain("stale", page, StringComparison.Ordinal);
         Assert.Contains("+2.5 ± 6.4", page, StringComparison.Ordinal);      // 12.706 · √0.5 / √2 = 6.353
-        Assert.Contains("| reproduced |", page, StringComparison.Ordinal);
+        Assert.Contains("| reproduced; the interval includes 0 |", page, StringComparison.Ordinal);
         Assert.Contains("the protocol of two conditions", page, StringComparison.Ordinal);
         Assert.True(new FileInfo(folder["images/effects-two-scenes.png"]).Length > 1000);
     }
@@ -139,17 +148,19 @@ public sealed class EffectTests
     private static EffectRow[] Runs(int seed, double a, double b) => [Row("a", seed, a), Row("b", seed, b)];
 
     private static EffectRow Row(string condition, int seed, double value)
-        => new("two", "scenes", EffectScale.Full, condition, seed, 1, new Dictionary<string, double>(StringComparer.Ordinal) { ["m"] = value });
+        => new("two", "scenes", EffectScale.Full, condition, seed, 1, new Dictionary<string, double>(StringComparer.Ordinal) { ["m"] = value }, Better.Experiment.Version(EffectScale.Full));
 
     private sealed class TwoConditions : Experiment
     {
         public List<string> Done { get; } = [];
 
+        public string Words { get; init; } = "the protocol of two conditions";
+
         public override string Id => "two";
 
         public override IReadOnlyList<string> Conditions => ["a", "b"];
 
-        public override string Protocol(EffectScale scale) => "the protocol of two conditions";
+        public override string Protocol(EffectScale scale) => Words;
 
         public override IReadOnlyDictionary<string, double> Measure(string condition, ExperimentRun run)
         {

@@ -13,6 +13,7 @@ using Xunit;
 namespace MiniVlp.Models.Tests;
 
 /// <summary>A tiny ALBEF, pre-trained on scenes once, and what can be done with it: retrieval, grounding, questions, statements.</summary>
+[Trait("Kind", "Training")]
 public sealed class AlbefSceneTests(AlbefSceneTests.Pretrained pretrained, ITestOutputHelper output) : IClassFixture<AlbefSceneTests.Pretrained>
 {
     private const int Size = 32, Gallery = 100;

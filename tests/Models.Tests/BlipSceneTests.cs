@@ -11,6 +11,7 @@ using Xunit;
 namespace MiniVlp.Models.Tests;
 
 /// <summary>A tiny BLIP learns the built-in world from scratch.</summary>
+[Trait("Kind", "Training")]
 public sealed class BlipSceneTests
 {
     private const int Batch = 32, Steps = 200, Size = 32, Tokens = 12, Unseen = 64;

@@ -9,6 +9,7 @@ using Xunit;
 namespace MiniVlp.Models.Tests;
 
 /// <summary>A tiny masked autoencoder learns to complete scenes.</summary>
+[Trait("Kind", "Training")]
 public sealed class MaeTrainingTests
 {
     private const int Batch = 32, Size = 32;

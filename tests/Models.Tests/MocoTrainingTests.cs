@@ -12,6 +12,7 @@ namespace MiniVlp.Models.Tests;
 /// A tiny vision transformer learns to tell scenes apart without a label. What it learns first is colour, which tells most pairs of scenes apart and
 /// which the crops leave alone; shape stays behind, as easy features suppress others in contrastive learning (Chen et al., arXiv:2011.02803).
 /// </summary>
+[Trait("Kind", "Training")]
 public sealed class MocoTrainingTests(ITestOutputHelper output)
 {
     private const int Size = 32, Batch = 64, Steps = 120, Pictures = 1024, Gallery = 256, Probed = 400;

@@ -11,6 +11,7 @@ using Xunit;
 namespace MiniVlp.Models.Tests;
 
 /// <summary>A tiny CLIP learns the built-in world from scratch: pictures, words, model, optimizer, all of it ours.</summary>
+[Trait("Kind", "Training")]
 public sealed class SceneTrainingTests
 {
     private const int Batch = 64, Steps = 450, Size = 32, Context = 24, Gallery = 200;

@@ -180,6 +180,7 @@ public sealed class ViltPretrainingTests
     /// well below it; then the transformer learns to answer questions about scenes that it has not seen far better than the best guess without looking.
     /// </summary>
     [Fact]
+    [Trait("Kind", "Training")]
     public void TwoHundredStepsLowerBothLossesAndTheModelLearnsToAnswer()
     {
         const int Batch = 32, Steps = 200;

@@ -47,6 +47,23 @@ public class TarShardTests
     }
 
     [Fact]
+    public void NeighboursWithTheSamePictureAreCaptionsOfIt()
+    {
+        using TemporaryFolder folder = new();
+        using (TarShardWriter writer = new(folder.File("pairs"), samplesPerShard: 3))
+        {
+            byte[][] pictures = [[1, 0], [1, 0], [2, 0], [2, 0], [2, 0, 0], [1, 0]];
+            for (int i = 0; i < pictures.Length; i++) writer.Write($"{i:D6}", pictures[i], $"caption {i}");
+            writer.Complete();
+        }
+
+        // Samples 2 and 3 are in different shards; 5 is the picture of 0 again, but not beside it.
+        IImageTextDataset data = ImageTextDataset.Open(folder.File("pairs-*.tar"), new StubDecoder());
+        Assert.Equal([0, 0, 2, 2, 4, 5], Enumerable.Range(0, 6).Select(data.PictureOf));
+        Assert.Throws<ArgumentOutOfRangeException>(() => data.PictureOf(6));
+    }
+
+    [Fact]
     public void TheSameSamplesGiveTheSameBytes()
     {
         using TemporaryFolder folder = new();

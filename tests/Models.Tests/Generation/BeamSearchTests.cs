@@ -122,7 +122,7 @@ public sealed class BeamSearchTests
                 for (int token = 0; token < logs.Length; token++) candidates.Add(([.. tokens, token], score + logs[token]));
             }
 
-            candidates = [.. candidates.OrderByDescending(candidate => candidate.Score).Take(2 * n)];
+            candidates = [.. candidates.OrderByDescending(candidate => candidate.Score).Take(Math.Max(2, 1 + options.StopTokens.Count) * n)];
             bool full = complete.Count == n && options.EarlyStopping == EarlyStopping.WhenFull;
             bool[] ends = [.. candidates.Select(candidate => options.StopTokens.Contains(candidate.Tokens[^1]) || length == options.MaxNewTokens)];
             running = [.. candidates.Where((_, i) => !ends[i]).Take(n)];
