@@ -238,19 +238,18 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
 
         if (isTraining) _features = (imageMomentum, textMomentum, batch.ImageIds);
         Tensor image = _model.Retrieval.ProjectImage(imageTokens), text = _model.Retrieval.EncodeText(batch.Text), scale = _model.Temperature.Value.Reciprocal();
-        // What was never written is random: far from every picture and text, and of no use as a negative.
-        int filled = Step < _options.QueueWarmUp ? 0 : _imageQueue?.Filled ?? 0;
+        bool queued = Step >= _options.QueueWarmUp;
         if (_options.ContrastiveWeight > 0)
         {
             Tensor contrast = image.SoftmaxContrastive(text, scale, new ContrastiveOptions
             {
                 ImageMomentum = imageMomentum,
                 TextMomentum = textMomentum,
-                ImageQueue = filled == 0 ? null : _imageQueue!.Features.Slice(0, filled),
-                TextQueue = filled == 0 ? null : _textQueue!.Features.Slice(0, filled),
+                ImageQueue = queued ? _imageQueue?.Features : null,
+                TextQueue = queued ? _textQueue?.Features : null,
                 Alpha = _options.Alpha * Ramp(_options.AlphaEpochs * StepsPerEpoch),
                 Ids = batch.ImageIds,
-                QueueIds = filled == 0 ? null : _imageQueue!.Ids.Slice(0, filled),
+                QueueIds = queued ? _imageQueue?.Ids : null,
             });
             parts.Add("itc", contrast, _options.ContrastiveWeight);
         }
