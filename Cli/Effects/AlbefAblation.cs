@@ -25,7 +25,7 @@ internal sealed class AlbefAblation : Experiment
         model.Initialize(run.Device, run.Seed);
         AlbefPretrainingOptions options = new()
         {
-            Masking = PairTraining.Masking(run.Data),
+            Masking = RecipeMasking.Of(run.Data.Tokenizer, "albef"),
             Contrast = condition != Baseline,
             Negatives = condition == Hard ? NegativeStrategy.Hard : NegativeStrategy.Random,
             Alpha = 0,

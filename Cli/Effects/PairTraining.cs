@@ -1,6 +1,5 @@
 using MiniVlp.Data.Scenes;
 using MiniVlp.Models;
-using MiniVlp.Nn.Pretraining;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Cli.Effects;
@@ -16,14 +15,6 @@ internal static class PairTraining
     {
         Vision = AlbefConfig.Tiny.Vision with { ImageSize = data.ImageSize },
         Text = AlbefConfig.Tiny.Text with { VocabularySize = data.Tokenizer.VocabularySize, PaddingId = data.Tokenizer.PadId },
-    };
-
-    /// <summary>The masking of word pieces for this data.</summary>
-    public static TokenMasking Masking(EffectData data) => new()
-    {
-        MaskId = data.Tokenizer.MaskId ?? throw new InvalidOperationException("The vocabulary has no [MASK]."),
-        VocabularySize = data.Tokenizer.VocabularySize,
-        SpecialIds = [.. data.Tokenizer.SpecialIds],
     };
 
     /// <summary>

@@ -83,6 +83,8 @@ public static class TextGenerator
     private static ScoredToken[] Best(Tensor logits)
     {
         float[] normalizers = logits.LogSumExp().ToArray();
+        int bad = Array.FindIndex(normalizers, normalizer => !float.IsFinite(normalizer));
+        if (bad >= 0) throw new InvalidOperationException($"Generate: row {bad}: the logits are not numbers; their logarithm of sums is {normalizers[bad]}.");
         ScoredToken[][] best = BestTokens.OnDevice(logits, 1);
         return [.. best.Select((row, i) => row[0] with { Score = row[0].Score - normalizers[i] })];
     }

@@ -49,6 +49,8 @@ internal sealed class TokenSampler(GenerationOptions options, ulong seed)
             total += _weights[i];
         }
 
+        if (!double.IsFinite(total)) throw new InvalidOperationException($"Generate: the largest logit is {largest} and the weights add up to {total}: the logits are not numbers.");
+
         return total;
     }
 

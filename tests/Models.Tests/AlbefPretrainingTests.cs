@@ -142,6 +142,18 @@ public sealed class AlbefPretrainingTests
         })];
         Assert.NotEqual(losses[0], losses[2]);
         Assert.Equal(losses[1], losses[2]); // the first step of an epoch of ten: no distillation yet
+
+        // Nothing is learnt or enqueued in between, so that the second of two steps has half of α, and the loss is linear in it.
+        float[] half = SecondStep(0.4f, 2), fixedHalf = SecondStep(0.2f, 0);
+        Assert.NotEqual(half[0], half[1]);
+        Assert.Equal(fixedHalf[1], half[1], 1e-5f);
+
+        float[] SecondStep(float alpha, int stepsPerEpoch)
+        {
+            using AlbefPretraining objective = new(samples.Model, new AlbefPretrainingOptions { Masking = AlbefSamples.Masking, QueueCapacity = 0, Alpha = alpha }) { StepsPerEpoch = stepsPerEpoch };
+            using Trainer trainer = new(objective, new Sgd(ParameterGroup.SplitByDecay(samples.Model.NamedParameters(), 0), 0), new TrainerOptions { Schedule = LearningRateSchedule.Constant(0) });
+            return [.. Enumerable.Range(0, 2).Select(_ => trainer.TrainStep(objective, samples.Pairs(Apart)).Parts[0].Value)];
+        }
     }
 
     [Fact]

@@ -114,7 +114,7 @@ public sealed class AlbefTaskTests
         Assert.Equal([3, 3], model.Forward(samples.Images, samples.Text).Shape);
     }
 
-    /// <summary>With the second block doing nothing, two pictures are as one; with the same picture twice, order means nothing until the blocks differ.</summary>
+    /// <summary>Exchanging or repeating a picture changes the result, and both blocks of a layer start from that layer of the pre-trained model.</summary>
     [Fact]
     public void ThePairEncoderLooksAtBothPictures()
     {

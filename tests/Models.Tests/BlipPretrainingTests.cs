@@ -313,6 +313,10 @@ public sealed class BlipPretrainingTests
         Assert.Equal(hard[0], soft[0]);
         float half = soft[1] - hard[1], full = soft[2] - hard[2];
         Assert.NotEqual(0f, half);
+
+        // Two epochs of one step: the second step has half of α, the third all of it.
+        Assert.Equal(Contrast(0.2f, 0)[1], soft[1], 1e-5f);
+        Assert.Equal(Contrast(0.4f, 0)[2], soft[2], 1e-5f);
         Assert.NotEqual(hard[0], Contrast(0.4f, 0)[0]);
         Assert.NotEqual(0f, full);
     }
