@@ -21,15 +21,16 @@ internal sealed class EffectsCommand : ToolCommand
     private readonly Option<string[]> _validation = new("--validation") { Description = "Pictures with captions to measure on.", HelpName = "DATA", AllowMultipleArgumentsPerToken = true };
     private readonly Option<string?> _label = new("--label") { Description = "Field of the metadata that holds the class of a picture of --train.", HelpName = "FIELD" };
     private readonly Option<bool> _short = new("--short") { Description = "Seconds for each run: the direction at best, no figures to quote." };
+    private readonly Option<bool> _pilot = new("--pilot") { Description = "Seed 0 alone, which is no part of the tables: to choose sizes and rates by." };
     private readonly Option<bool> _noRuns = new("--no-runs") { Description = "Only judge the runs that there are." };
 
     public EffectsCommand(ToolHost host)
         : base("effects", "Train small models under paired conditions and judge published effects; stopped runs are taken up again.", host)
     {
-        foreach (Option option in (Option[])[_only, _seeds, _rows, _report, _name, _train, _validation, _label, _short, _noRuns]) Add(option);
+        foreach (Option option in (Option[])[_only, _seeds, _rows, _report, _name, _train, _validation, _label, _short, _pilot, _noRuns]) Add(option);
         Validators.Add(result =>
         {
-            if (result.GetResult(_short) is not null && result.GetResult(_report) is not null && result.GetValue(_short)) result.AddError("--short gives no figures for --report.");
+            foreach (Option<bool> option in new[] { _short, _pilot }) if (result.GetResult(_report) is not null && result.GetValue(option)) result.AddError($"{option.Name} gives no figures for --report.");
             if (result.GetResult(_train) is null && (result.GetResult(_name) ?? result.GetResult(_label)) is not null) result.AddError("--name and --label are of --train.");
             if (result.GetResult(_train) is null != result.GetResult(_validation) is null) result.AddError("--train and --validation come together.");
         });
@@ -39,7 +40,7 @@ internal sealed class EffectsCommand : ToolCommand
     {
         ParseResult arguments = context.Arguments;
         Experiment[] experiments = Choose(arguments.GetValue(_only));
-        int[] seeds = [.. Enumerable.Range(1, arguments.GetValue(_seeds))];
+        int[] seeds = arguments.GetValue(_pilot) ? [0] : [.. Enumerable.Range(1, arguments.GetValue(_seeds))];
         EffectScale scale = arguments.GetValue(_short) ? EffectScale.Short : EffectScale.Full;
         EffectRows rows = EffectRows.Open(arguments.GetValue(_rows)!);
         if (!arguments.GetValue(_noRuns))

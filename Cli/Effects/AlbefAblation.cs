@@ -33,11 +33,11 @@ internal sealed class AlbefAblation : Experiment
             QueueWarmUp = RecipeSettings.QueueWarmUp,
         };
         using AlbefPretraining objective = new(model, options, (ulong)run.Seed);
-        EffectTraining.Run(objective, run, BatchSize, Steps(run.Scale), 1e-3f, 0.02f, (batch, _) => run.Data.Pairs(run.Data.Train, batch, run.Device));
+        EffectTraining.Run(objective, run, run.Data.Train.Count, BatchSize, Steps(run.Scale), 1e-3f, 0.02f, (batch, _) => run.Data.Pairs(run.Data.Train, batch, run.Device));
         Dictionary<string, double> measures = PairTraining.Retrieval(model, run.Data, run.Device);
         if (run.Data.World is not null) measures["one word"] = PairTraining.OneWordAccuracy(model, run.Data, run.Device);
         return measures;
     }
 
-    private static int Steps(EffectScale scale) => scale == EffectScale.Full ? 2000 : 300;
+    private static int Steps(EffectScale scale) => scale == EffectScale.Full ? 1000 : 300;
 }

@@ -7,10 +7,11 @@ public static class EffectCatalogue
 
     private static readonly AlbefAblation Albef = new();
     private static readonly MomentumDistillation Distillation = new();
+    private static readonly CaptionBootstrapping Bootstrapping = new();
     private static readonly MaskRatio Mae = new();
 
     /// <summary>In the order of the page.</summary>
-    public static IReadOnlyList<Experiment> Experiments { get; } = [Albef, Distillation, MocoExperiment.QueueLength, MocoExperiment.MomentumValue, MocoExperiment.Dictionary, Mae];
+    public static IReadOnlyList<Experiment> Experiments { get; } = [Albef, Distillation, Bootstrapping, MocoExperiment.QueueLength, MocoExperiment.MomentumValue, MocoExperiment.Dictionary, Mae];
 
     /// <summary>In the order of the table.</summary>
     public static IReadOnlyList<Effect> Effects { get; } =
@@ -24,6 +25,10 @@ public static class EffectCatalogue
         new("distillation", "momentum distillation helps when 40 % of the captions are wrong", "ALBEF", Distillation, "re-ranked R@1", value => Gain(value, 0.4), "R@1 distilled minus not, 40 % wrong", 0),
         new("distillation-noise", "momentum distillation pays more the noisier the captions", "ALBEF", Distillation, "re-ranked R@1",
             value => Gain(value, 0.4) - Gain(value, 0), "gain at 40 % wrong minus gain at 0 %", 0),
+        new("filter", "filtering the captions helps when 40 % are wrong", "BLIP", Bootstrapping, "re-ranked R@1", value => CapFilt(value, CaptionBootstrapping.Filter), "R@1, filtered minus as they are", 0),
+        new("captioner", "synthetic captions help when 40 % are wrong", "BLIP", Bootstrapping, "re-ranked R@1", value => CapFilt(value, CaptionBootstrapping.Captioner), "R@1, with synthetic captions minus without", 0),
+        new("capfilt", "captioner and filter together help most", "BLIP", Bootstrapping, "re-ranked R@1",
+            value => CapFilt(value, CaptionBootstrapping.Both) - Math.Max(CapFilt(value, CaptionBootstrapping.Filter), CapFilt(value, CaptionBootstrapping.Captioner)), "R@1, both minus the better of the two", 0),
         new("queue", "a longer queue helps", "MoCo", MocoExperiment.QueueLength, Neighbors,
             value => value("K = 1024", Neighbors) - value("K = 64", Neighbors), "k-NN, K = 1024 minus K = 64", 1),
         new("queue-saturates", "the length of the queue saturates", "MoCo", MocoExperiment.QueueLength, Neighbors,
@@ -41,6 +46,8 @@ public static class EffectCatalogue
             value => Math.Max(value("50 %", "linear probe"), value("75 %", "linear probe")) - Math.Max(value("25 %", "linear probe"), value("90 %", "linear probe")),
             "linear probe, the better of 50 % and 75 % minus the better of 25 % and 90 %", 0),
     ];
+
+    private static double CapFilt(ConditionValues value, string condition) => value(condition, "re-ranked R@1") - value(CaptionBootstrapping.None, "re-ranked R@1");
 
     private static double Gain(ConditionValues value, double noise)
         => value(MomentumDistillation.Name(noise, true), "re-ranked R@1") - value(MomentumDistillation.Name(noise, false), "re-ranked R@1");

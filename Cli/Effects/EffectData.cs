@@ -18,6 +18,7 @@ public sealed class EffectData
     private const ulong NoiseSeed = 1;
 
     private readonly int _pixelsPerImage;
+    private readonly Dictionary<string, int> _captionIds = new(StringComparer.Ordinal);
 
     private EffectData(string name, EffectSplit train, EffectSplit validation, TextTokenizer tokenizer, int imageSize, SceneOptions? world)
     {
@@ -46,8 +47,8 @@ public sealed class EffectData
     /// <summary>The world that scenes are from; null for data of files.</summary>
     public SceneOptions? World { get; }
 
-    /// <summary>Number of classes; 0 without labels.</summary>
-    public int ClassCount { get; private init; }
+    /// <summary>What is known of every picture, to measure features by; empty where nothing is.</summary>
+    public IReadOnlyList<EffectLabels> Labels { get; private init; } = [];
 
     /// <summary>Scenes of the demo's world; every caption of the validation split fits one picture alone.</summary>
     /// <param name="trainCount">Training pairs.</param>
@@ -62,7 +63,7 @@ public sealed class EffectData
     }
 
     /// <summary>
-    /// Scenes with one object of the full world, labelled by its shape: what features that were learnt without captions are measured on.
+    /// Scenes with one object of the full world, labelled by its shape and its colour: what features that were learnt without captions are measured on.
     /// </summary>
     /// <param name="trainCount">Pictures to train on.</param>
     /// <param name="validationCount">Pictures to measure on.</param>
@@ -70,11 +71,11 @@ public sealed class EffectData
     {
         const int ImageSize = 32;
         SceneOptions world = new SceneOptions().SingleObjects();
-        SceneZeroShotTask shapes = SceneZeroShotTask.Shape(world);
         SceneDataset train = new(new SceneDatasetOptions { World = world, Count = trainCount, ImageSize = ImageSize });
         SceneDataset validation = new(new SceneDatasetOptions { World = world, Split = SceneSplit.Validation, Count = validationCount, ImageSize = ImageSize });
         EffectData data = Create("scenes", train, validation, ImageSize, world);
-        return data.WithLabels(shapes.ClassNames.Length, index => shapes.LabelOf(train.SceneAt(index)), index => shapes.LabelOf(validation.SceneAt(index)));
+        return data.WithLabels([.. new[] { SceneZeroShotTask.Shape(world), SceneZeroShotTask.Color(world) }.Select(task => new EffectLabels(
+            task.ClassNames.Length, [.. Enumerable.Range(0, trainCount).Select(i => task.LabelOf(train.SceneAt(i)))], [.. Enumerable.Range(0, validationCount).Select(i => task.LabelOf(validation.SceneAt(i)))]))]);
     }
 
     /// <summary>Pictures of files.</summary>
@@ -89,7 +90,9 @@ public sealed class EffectData
         EffectData data = Create(name, train, validation, imageSize, null);
         if (labelField is null) return data;
         string[] names = [.. Enumerable.Range(0, train.Count).Select(index => LabelOf(train, index)).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
-        return data.WithLabels(names.Length, index => Array.IndexOf(names, LabelOf(train, index)), index => Array.IndexOf(names, LabelOf(validation, index)));
+        return data.WithLabels(new EffectLabels(names.Length, LabelsOf(train), LabelsOf(validation)));
+
+        int[] LabelsOf(IImageTextDataset dataset) => [.. Enumerable.Range(0, dataset.Count).Select(index => Array.IndexOf(names, LabelOf(dataset, index)))];
 
         string LabelOf(IImageTextDataset dataset, int index)
         {
@@ -161,27 +164,42 @@ public sealed class EffectData
     public PairBatch Pairs(EffectSplit split, ReadOnlySpan<int> indices, Device device)
     {
         string[] captions = new string[indices.Length];
+        for (int i = 0; i < indices.Length; i++) captions[i] = split.Captions[indices[i]];
+        return Pairs(split, indices, captions, device);
+    }
+
+    /// <summary>Pictures with other captions than their own on a device; pairs with equal captions have equal ids, in every batch.</summary>
+    public PairBatch Pairs(EffectSplit split, ReadOnlySpan<int> indices, string[] captions, Device device)
+    {
         int[] ids = new int[indices.Length];
-        for (int i = 0; i < indices.Length; i++) (captions[i], ids[i]) = (split.Captions[indices[i]], split.ImageIds[indices[i]]);
+        lock (_captionIds)
+        {
+            for (int i = 0; i < ids.Length; i++)
+            {
+                if (!_captionIds.TryGetValue(captions[i], out ids[i])) _captionIds.Add(captions[i], ids[i] = _captionIds.Count);
+            }
+        }
+
         return new PairBatch(Images(split, indices, device), Texts(captions, device), IndexTensor.FromArray(ids, [ids.Length], device));
     }
 
-    private EffectData WithLabels(int classCount, Func<int, int> train, Func<int, int> validation)
-        => new(Name, Train with { Labels = [.. Enumerable.Range(0, Train.Count).Select(train)] }, Validation with { Labels = [.. Enumerable.Range(0, Validation.Count).Select(validation)] }, Tokenizer, ImageSize, World)
-        {
-            TextLength = TextLength,
-            ClassCount = classCount,
-        };
+    private EffectData WithLabels(params IReadOnlyList<EffectLabels> labels) => new(Name, Train, Validation, Tokenizer, ImageSize, World) { TextLength = TextLength, Labels = labels };
 
     private static EffectData Create(string name, IImageTextDataset train, IImageTextDataset validation, int imageSize, SceneOptions? world)
     {
         ImagePreprocessor preprocessor = ImagePreprocessor.Clip(imageSize);
         EffectSplit learned = EffectSplit.Load(train, preprocessor, imageSize), held = EffectSplit.Load(validation, preprocessor, imageSize);
-        TextTokenizer tokenizer = TextTokenizer.FromVocabulary(TextTokenizer.BuildVocabulary(learned.Captions, MostPieces));
+        TextTokenizer tokenizer = TextTokenizer.FromVocabulary(TextTokenizer.BuildVocabulary(learned.Captions, MostPieces), BlipTextConfig.AddedTokens);
         int longest = Math.Max(learned.Captions.Max(text => tokenizer.Encode(text, ContextLength).Length), held.Captions.Max(text => tokenizer.Encode(text, ContextLength).Length));
         return new EffectData(name, learned, held, tokenizer, imageSize, world) { TextLength = ImageTextBatchBuilder.PaddedLength(longest, ContextLength) };
     }
 }
+
+/// <summary>A way to sort all pictures into classes.</summary>
+/// <param name="ClassCount">Number of classes.</param>
+/// <param name="Train">The class of each training picture.</param>
+/// <param name="Validation">The class of each picture that is measured on; -1 for a class that no training picture has.</param>
+public sealed record EffectLabels(int ClassCount, IReadOnlyList<int> Train, IReadOnlyList<int> Validation);
 
 /// <summary>Pictures and captions of one split.</summary>
 /// <param name="Source">Where they came from.</param>
@@ -191,9 +209,6 @@ public sealed class EffectData
 /// <param name="ImageIds">Equal where captions are equal: such pairs are no negatives of each other.</param>
 public sealed record EffectSplit(IImageTextDataset Source, IReadOnlyList<RgbImage> Pictures, float[] Pixels, IReadOnlyList<string> Captions, IReadOnlyList<int> ImageIds)
 {
-    /// <summary>The class of each picture; empty where there are none.</summary>
-    public IReadOnlyList<int> Labels { get; init; } = [];
-
     /// <summary>Number of pairs.</summary>
     public int Count => Captions.Count;
 

@@ -15,12 +15,12 @@ internal static class FeatureQuality
     private static readonly Lazy<EffectData> Scenes = new(() => EffectData.SingleObjects(8192, 1024));
 
     /// <summary>Whether there are labels to measure by.</summary>
-    public static bool Accepts(EffectData data) => data.World is not null || data.ClassCount > 0;
+    public static bool Accepts(EffectData data) => data.World is not null || data.Labels.Count > 0;
 
     /// <summary>The pictures with labels that belong to the data of a run: scenes have their own.</summary>
-    public static EffectData LabelledPictures(EffectData data) => data.ClassCount > 0 ? data : Scenes.Value;
+    public static EffectData LabelledPictures(EffectData data) => data.Labels.Count > 0 ? data : Scenes.Value;
 
-    /// <summary>In percent, on the validation pictures: <c>k-NN</c> by cosine, 20 neighbours, and <c>linear probe</c>.</summary>
+    /// <summary>In percent, on the validation pictures, mean over what is known of them: <c>k-NN</c> by cosine, 20 neighbours, and <c>linear probe</c>.</summary>
     /// <param name="data">Pictures with labels.</param>
     /// <param name="features">Pictures [n, 3, size, size] to features [n, width].</param>
     /// <param name="run">Seed and device.</param>
@@ -29,13 +29,20 @@ internal static class FeatureQuality
         using TensorScope scope = new();
         int[] learned = [.. Enumerable.Range(0, Math.Min(Learned, data.Train.Count))], held = [.. Enumerable.Range(0, data.Validation.Count)];
         Tensor train = Encode(data, data.Train, learned, features, run.Device), validation = Encode(data, data.Validation, held, features, run.Device);
-        int[] labels = [.. learned.Select(index => data.Train.Labels[index])];
-        using NearestNeighborProbe neighbors = new(train, labels, data.ClassCount);
-        using LinearProbe probe = LinearProbe.Fit(train, labels, data.ClassCount, new LinearProbeOptions { Seed = run.Seed }, run.Cancellation);
+        double neighbors = 0, linear = 0;
+        foreach (EffectLabels labels in data.Labels)
+        {
+            int[] classes = [.. labels.Train.Take(learned.Length)];
+            using NearestNeighborProbe nearest = new(train, classes, labels.ClassCount);
+            using LinearProbe probe = LinearProbe.Fit(train, classes, labels.ClassCount, new LinearProbeOptions { Seed = run.Seed }, run.Cancellation);
+            neighbors += nearest.Accuracy(validation, labels.Validation);
+            linear += probe.Accuracy(validation, labels.Validation);
+        }
+
         return new Dictionary<string, double>(StringComparer.Ordinal)
         {
-            ["k-NN"] = 100 * neighbors.Accuracy(validation, data.Validation.Labels),
-            ["linear probe"] = 100 * probe.Accuracy(validation, data.Validation.Labels),
+            ["k-NN"] = 100 * neighbors / data.Labels.Count,
+            ["linear probe"] = 100 * linear / data.Labels.Count,
         };
     }
 

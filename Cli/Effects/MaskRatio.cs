@@ -17,7 +17,7 @@ internal sealed class MaskRatio : Experiment
     public static string Name(double ratio) => ratio.ToString("0 %", CultureInfo.InvariantCulture);
 
     public override string Protocol(EffectScale scale) => string.Create(CultureInfo.InvariantCulture,
-        $"MAE with an encoder of width 96 and 4 layers and a decoder of width 64 and 2 layers, 32 pixels in 64 patches of 4, normalised pixels, {Steps(scale)} steps of {BatchSize} pictures, AdamW 1e-3, cosine. Scenes have one object of the full world (10 shapes, 10 colours, 3 sizes, 6 backgrounds) and are labelled by shape. Measured on frozen features (mean of the patches): linear probe and 20 nearest neighbours, learnt from 2,048 pictures.");
+        $"MAE with an encoder of width 96 and 4 layers and a decoder of width 64 and 2 layers, 32 pixels in 64 patches of 4, normalised pixels, {Steps(scale)} steps of {BatchSize} pictures, AdamW 1e-3, cosine. Scenes have one object of the full world (10 shapes, 10 colours, 3 sizes, 6 backgrounds) and are labelled by shape and by colour. Measured on frozen features (mean of the patches): linear probe and 20 nearest neighbours, learnt from 2,048 pictures, mean of both labels.");
 
     public override bool Accepts(EffectData data) => FeatureQuality.Accepts(data);
 
@@ -27,7 +27,7 @@ internal sealed class MaskRatio : Experiment
         using Mae model = new(MaeConfig.Tiny with { MaskRatio = Ratios.First(ratio => Name(ratio) == condition) });
         model.Initialize(run.Device, run.Seed);
         MaePretraining objective = new(model);
-        EffectTraining.Run(objective, run with { Data = data }, BatchSize, Steps(run.Scale), 1e-3f, 0.05f, (batch, _) => data.Images(data.Train, batch, run.Device));
+        EffectTraining.Run(objective, run, data.Train.Count, BatchSize, Steps(run.Scale), 1e-3f, 0.05f, (batch, _) => data.Images(data.Train, batch, run.Device));
         return FeatureQuality.Measure(data, model.ImageFeatures, run);
     }
 

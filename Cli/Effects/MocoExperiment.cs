@@ -34,7 +34,7 @@ internal sealed class MocoExperiment(string id, string varied, IReadOnlyList<(st
     public override IReadOnlyList<string> Conditions { get; } = [.. variants.Select(variant => variant.Name)];
 
     public override string Protocol(EffectScale scale) => string.Create(CultureInfo.InvariantCulture,
-        $"MoCo v2 with a ViT of width 64 and 2 layers (32 pixels in patches of 8), {Steps(scale)} steps of {BatchSize} pictures, AdamW 1e-3, cosine, τ = 0.2; what varies is {varied}, else K = {Queue} and m = {Momentum}. Views: crops of 0.4 to 1 of the area, colour jitter 0.3 (hue 0.02), mirror. Scenes have one object of the full world (10 shapes, 10 colours, 3 sizes, 6 backgrounds) and are labelled by shape. Measured on frozen features: 20 nearest neighbours and linear probe, learnt from 2,048 pictures.");
+        $"MoCo v2 with a ViT of width 64 and 2 layers (32 pixels in patches of 8), {Steps(scale)} steps of {BatchSize} pictures, AdamW 1e-3, cosine, τ = 0.2; what varies is {varied}, else K = {Queue} and m = {Momentum}. Views: crops of 0.4 to 1 of the area, colour jitter 0.3 (hue 0.02), mirror. Scenes have one object of the full world (10 shapes, 10 colours, 3 sizes, 6 backgrounds) and are labelled by shape and by colour. Measured on frozen features: 20 nearest neighbours and linear probe, learnt from 2,048 pictures, mean of both labels.");
 
     public override bool Accepts(EffectData data) => FeatureQuality.Accepts(data);
 
@@ -48,7 +48,7 @@ internal sealed class MocoExperiment(string id, string varied, IReadOnlyList<(st
             Flip = new HorizontalFlip(),
         };
         using Moco<VisionTransformer> moco = new(config, () => new VisionTransformer(Encoder, pooler: false), run.Device, run.Seed);
-        EffectTraining.Run(moco, run with { Data = data }, BatchSize, Steps(run.Scale), 1e-3f, 0.05f, (batch, step) => data.Views(data.Train, batch, augmentation, (ulong)run.Seed, step, run.Device));
+        EffectTraining.Run(moco, run, data.Train.Count, BatchSize, Steps(run.Scale), 1e-3f, 0.05f, (batch, step) => data.Views(data.Train, batch, augmentation, (ulong)run.Seed, step, run.Device));
         return FeatureQuality.Measure(data, moco.Encoder.Backbone.ImageFeatures, run);
     }
 
