@@ -97,6 +97,9 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
     /// <summary>Momentum features of earlier texts; null when there are no queues.</summary>
     public FeatureQueue? TextQueue { get; }
 
+    /// <summary>Rows of a queue that are among the candidates of the present step: those that have been written, once the warm-up is over.</summary>
+    private int CountingRows => Step < Options.QueueWarmUp ? 0 : ImageQueue?.Filled ?? 0;
+
     /// <inheritdoc/>
     public override LearnedTemperature Temperature => new(_model.Temperature, Albef.LowestTemperature, Albef.HighestTemperature);
 
@@ -114,7 +117,7 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
     /// <inheritdoc/>
     public override IReadOnlyList<ChanceLevel> ChanceLevels(int batchSize) =>
     [
-        .. Options.Contrast ? [ChanceLevel.Contrastive("itc", batchSize + Options.QueueCapacity)] : Array.Empty<ChanceLevel>(),
+        .. Options.Contrast ? [ChanceLevel.Contrastive("itc", batchSize + CountingRows)] : Array.Empty<ChanceLevel>(),
         .. ChanceLevel.Matching("itm", positives: 1, negatives: 2),
         ChanceLevel.Tokens("mlm", _model.Config.Text.VocabularySize),
     ];
@@ -187,7 +190,7 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
         }
 
         if (Tape.IsRecording) _seen = (teacherImage, teacherText, batch.ImageIds);
-        int filled = Step < Options.QueueWarmUp ? 0 : ImageQueue?.Filled ?? 0;
+        int filled = CountingRows;
         Tensor loss = image.SoftmaxContrastive(text, scale, new ContrastiveOptions
         {
             ImageMomentum = teacherImage,

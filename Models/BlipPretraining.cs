@@ -102,7 +102,7 @@ public sealed record BlipPretrainingOptions
     /// <summary>Epochs in which α grows from 0; needs <see cref="PretrainingObjective.StepsPerEpoch"/>.</summary>
     public int AlphaEpochs { get; init; } = 2;
 
-    /// <summary>How the wrong partners of the matching loss are chosen.</summary>
+    /// <summary>How the wrong partners of the matching loss are chosen; hard ones need the contrastive loss, whose similarities tell how hard they are.</summary>
     public NegativeStrategy Negatives { get; init; } = NegativeStrategy.Hard;
 
     /// <summary>Weight of the image-text contrastive loss. A loss of weight 0 is not computed: a filter, say, is fine-tuned without the language loss.</summary>
@@ -118,7 +118,8 @@ public sealed record BlipPretrainingOptions
 /// <summary>
 /// BLIP's pre-training: image-text contrast with momentum encoders, queues and soft targets, image-text matching with hard negatives, and
 /// image-grounded language modelling, summed (arXiv:2201.12086, section 3.2). Parts of the loss: <c>itc</c>, <c>itm</c>, <c>lm</c>. Captions of
-/// the same picture, in the batch or in the queues, are never negatives of each other.
+/// the same picture, in the batch or in the queues, are never negatives of each other. Until a queue is full, only what has entered it counts: the
+/// published code begins with random vectors there, which are no features of anything and matter in its first steps alone.
 /// </summary>
 public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposable
 {
@@ -132,10 +133,12 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
     private readonly HardNegativeSampler _negatives;
     private (Tensor Images, Tensor Texts, IndexTensor Ids)? _features;
 
-    /// <summary>Makes momentum encoders equal to the model, and queues of random features on its device.</summary>
+    /// <summary>Makes momentum encoders equal to the model, and queues on its device; there are none without the contrastive loss.</summary>
     /// <param name="model">What is trained; its parameters have values. It is not disposed with this.</param>
     /// <param name="options">The published ones when null.</param>
     /// <param name="seed">Of the queues' first contents.</param>
+    /// <exception cref="ArgumentException">All weights are 0, or hard negatives are asked for without the contrastive loss that tells how hard they are.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A number is out of its range.</exception>
     public BlipPretraining(BlipForPreTraining model, BlipPretrainingOptions? options = null, ulong seed = 0)
     {
         _model = model;
@@ -144,6 +147,8 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
         foreach (float weight in new[] { options.ContrastiveWeight, options.MatchingWeight, options.LanguageWeight })
             if (!(weight >= 0f)) throw new ArgumentOutOfRangeException(nameof(options), weight, "BlipPretraining: a weight must be at least 0.");
         if (options.ContrastiveWeight + options.MatchingWeight + options.LanguageWeight == 0) throw new ArgumentException("BlipPretraining: at least one of the three weights must be positive.", nameof(options));
+        if (options.ContrastiveWeight == 0 && options.MatchingWeight > 0 && options.Negatives == NegativeStrategy.Hard)
+            throw new ArgumentException("BlipPretraining: hard negatives are chosen by the similarities of the contrastive loss; without it Negatives must be Random.", nameof(options));
         ArgumentOutOfRangeException.ThrowIfNegative(options.QueueSize, "options.QueueSize");
         ArgumentOutOfRangeException.ThrowIfNegative(options.AlphaEpochs, "options.AlphaEpochs");
 
@@ -151,7 +156,7 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
         _momentumModel = new BlipRetrieval(model.Config);
         _momentum = new MomentumEncoder(Unimodal(model.Retrieval), Unimodal(_momentumModel), MomentumSchedule.Constant(options.Momentum));
         _negatives = new HardNegativeSampler { Strategy = options.Negatives };
-        if (options.QueueSize == 0) return;
+        if (options.ContrastiveWeight == 0 || options.QueueSize == 0) return;
         Device device = model.Temperature.Value.Device;
         _imageQueue = new FeatureQueue(options.QueueSize, model.Config.ProjectionSize, device, (2 * seed) + 1);
         _textQueue = new FeatureQueue(options.QueueSize, model.Config.ProjectionSize, device, (2 * seed) + 2);
@@ -168,6 +173,9 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
 
     /// <summary>Momentum features of earlier texts; null without queues.</summary>
     public FeatureQueue? TextQueue => _textQueue;
+
+    /// <summary>Rows of a queue that are among the candidates of the present step: those that have been written, once the warm-up is over.</summary>
+    private int CountingRows => Step < _options.QueueWarmUp ? 0 : _imageQueue?.Filled ?? 0;
 
     /// <inheritdoc/>
     public override LearnedTemperature Temperature => new(_model.Temperature, 0.001f, 0.5f);
@@ -186,7 +194,7 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
     /// <inheritdoc/>
     public override IReadOnlyList<ChanceLevel> ChanceLevels(int batchSize) =>
     [
-        .. _options.ContrastiveWeight > 0 ? [ChanceLevel.Contrastive("itc", batchSize + _options.QueueSize)] : Array.Empty<ChanceLevel>(),
+        .. _options.ContrastiveWeight > 0 ? [ChanceLevel.Contrastive("itc", batchSize + CountingRows)] : Array.Empty<ChanceLevel>(),
         .. _options.MatchingWeight > 0 ? ChanceLevel.Matching("itm", positives: 1, negatives: 2) : [],
         .. _options.LanguageWeight > 0 ? [ChanceLevel.Tokens("lm", _model.Config.Text.VocabularySize)] : Array.Empty<ChanceLevel>(),
     ];
@@ -224,11 +232,30 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
         _momentumModel.Dispose();
     }
 
-    /// <summary>Contrast and matching, which both start from the features of images and texts.</summary>
+    /// <summary>Contrast and matching; the wrong partners of the matching come from the similarities of the contrast, and are drawn without any where there is none.</summary>
     private void AddAlignment(LossParts parts, PairBatch batch, Tensor imageTokens)
     {
+        Tensor imageToText, textToImage;
+        if (_options.ContrastiveWeight > 0)
+        {
+            (Tensor contrast, imageToText, textToImage) = Align(batch, imageTokens);
+            parts.Add("itc", contrast, _options.ContrastiveWeight);
+        }
+        else
+        {
+            imageToText = textToImage = Tensor.Zeros([batch.Count, batch.Count], imageTokens.Device);
+        }
+
+        if (_options.MatchingWeight == 0) return;
+        int[] images = WrongPartners(textToImage, batch), texts = WrongPartners(imageToText, batch);
+        parts.Add("itm", MatchingLoss(batch, imageTokens, (images, texts)), _options.MatchingWeight);
+    }
+
+    /// <summary>The contrastive loss, and the similarities within the batch, divided by τ, which tell how hard a negative is.</summary>
+    private (Tensor Loss, Tensor ImageToText, Tensor TextToImage) Align(PairBatch batch, Tensor imageTokens)
+    {
         bool isTraining = Tape.IsRecording;
-        Tensor imageMomentum, textMomentum;
+        Tensor imageMomentum, textMomentum, imageToText, textToImage;
         using (Tape.NoGradient())
         {
             if (isTraining) _momentum.Update();
@@ -238,43 +265,35 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
 
         if (isTraining) _features = (imageMomentum, textMomentum, batch.ImageIds);
         Tensor image = _model.Retrieval.ProjectImage(imageTokens), text = _model.Retrieval.EncodeText(batch.Text), scale = _model.Temperature.Value.Reciprocal();
-        bool queued = Step >= _options.QueueWarmUp;
-        if (_options.ContrastiveWeight > 0)
+        int counting = CountingRows;
+        Tensor loss = image.SoftmaxContrastive(text, scale, new ContrastiveOptions
         {
-            Tensor contrast = image.SoftmaxContrastive(text, scale, new ContrastiveOptions
-            {
-                ImageMomentum = imageMomentum,
-                TextMomentum = textMomentum,
-                ImageQueue = queued ? _imageQueue?.Features : null,
-                TextQueue = queued ? _textQueue?.Features : null,
-                Alpha = _options.Alpha * Ramp(_options.AlphaEpochs * StepsPerEpoch),
-                Ids = batch.ImageIds,
-                QueueIds = queued ? _imageQueue?.Ids : null,
-            });
-            parts.Add("itc", contrast, _options.ContrastiveWeight);
+            ImageMomentum = imageMomentum,
+            TextMomentum = textMomentum,
+            ImageQueue = counting > 0 ? _imageQueue!.Features.Slice(0, counting) : null,
+            TextQueue = counting > 0 ? _textQueue!.Features.Slice(0, counting) : null,
+            Alpha = _options.Alpha * Ramp(_options.AlphaEpochs * StepsPerEpoch),
+            Ids = batch.ImageIds,
+            QueueIds = counting > 0 ? _imageQueue!.Ids.Slice(0, counting) : null,
+        });
+        using (Tape.NoGradient())
+        {
+            imageToText = image.MatMul(textMomentum, transposeRight: true) * scale;
+            textToImage = text.MatMul(imageMomentum, transposeRight: true) * scale;
         }
 
-        if (_options.MatchingWeight > 0)
-            parts.Add("itm", MatchingLoss(batch, imageTokens, WrongPartners(batch, image, text, imageMomentum, textMomentum, scale)), _options.MatchingWeight);
+        return (loss, imageToText, textToImage);
     }
 
     /// <summary>
-    /// For each text a wrong image and for each image a wrong text, the likelier the more similar; -1 where the whole batch shows one picture.
-    /// Only the batch is asked: a queue holds features and no tokens.
+    /// For each row a wrong column, the likelier the more similar; -1 where the whole batch shows one picture. Only the batch is asked: a queue holds
+    /// features and no tokens.
     /// </summary>
-    private (int[] Images, int[] Texts) WrongPartners(PairBatch batch, Tensor image, Tensor text, Tensor imageMomentum, Tensor textMomentum, Tensor scale)
+    private int[] WrongPartners(Tensor similarities, PairBatch batch)
     {
-        using IDisposable pause = Tape.NoGradient();
-        IndexTensor images = _negatives.Sample(text.MatMul(imageMomentum, transposeRight: true) * scale, batch.ImageIds, null, out bool[] imageFound);
-        IndexTensor texts = _negatives.Sample(image.MatMul(textMomentum, transposeRight: true) * scale, batch.ImageIds, null, out bool[] textFound);
-        return (Found(images, imageFound), Found(texts, textFound));
-
-        static int[] Found(IndexTensor rows, bool[] found)
-        {
-            int[] values = rows.ToArray();
-            for (int i = 0; i < values.Length; i++) if (!found[i]) values[i] = -1;
-            return values;
-        }
+        int[] rows = _negatives.Sample(similarities, batch.ImageIds, null, out bool[] found).ToArray();
+        for (int i = 0; i < rows.Length; i++) if (!found[i]) rows[i] = -1;
+        return rows;
     }
 
     /// <summary>Cross-entropy of "match" for the pairs, and of "no match" for each text with a wrong image and each image with a wrong text.</summary>

@@ -30,7 +30,6 @@ public sealed class TrainingRun : IDisposable
     private readonly string _folder;
     private readonly PlannedSchedule _schedule;
     private readonly Trainer _trainer;
-    private readonly ChanceLevel[] _levels;
     private MetricsHistory _history = new();
     private double _secondsBefore;
     private (long Epoch, int Position) _start;
@@ -53,7 +52,6 @@ public sealed class TrainingRun : IDisposable
         _settings = settings;
         _folder = folder;
         _schedule = new PlannedSchedule(options.LearningRate, options.WarmupShare, options.WarmupSteps, options.FinalShare) { TotalSteps = PlannedSteps() };
-        _levels = [.. parts.Objective.ChanceLevels(options.BatchSize)];
         parts.Objective.StepsPerEpoch = dataset.Count / options.BatchSize;
         AdamW optimizer = new(ParameterGroup.SplitByDecay(parts.Objective.Model.NamedParameters(), options.WeightDecay, parts.LearningRateFactor), options.LearningRate) { Beta2 = options.Beta2 };
         _trainer = new Trainer(parts.Objective, optimizer, new TrainerOptions
@@ -119,7 +117,7 @@ public sealed class TrainingRun : IDisposable
         using TensorBoardWriter events = new(Path.Combine(_folder, "events"));
         TrainingPace pace = new(_options.Minutes);
         RunningLoss running = new(_history.Rows);
-        CollapseDetector detector = new(_levels, _options.Detection ?? new CollapseDetectorOptions { GraceSteps = Math.Max(300, (_schedule.TotalSteps ?? 0) / 10) });
+        CollapseDetector detector = new(_options.Detection ?? new CollapseDetectorOptions { GraceSteps = Math.Max(300, (_schedule.TotalSteps ?? 0) / 10) });
         List<TrainingWarning> warnings = [];
         double savedAt = 0;
         int firstStep = _trainer.Step;
@@ -142,7 +140,7 @@ public sealed class TrainingRun : IDisposable
             _history.Add(metrics);
             running.Add(metrics);
             Write(events, metrics);
-            foreach (TrainingWarning warning in detector.Observe(step, _parts.Objective, temperature))
+            foreach (TrainingWarning warning in detector.Observe(step, _parts.Objective, _options.BatchSize, temperature))
             {
                 warnings.Add(warning);
                 observer.Warned(warning);
@@ -159,7 +157,7 @@ public sealed class TrainingRun : IDisposable
         _parts.Objective.Model.Evaluate();
         Save(loader, pace, events);
         observer.Saved(_trainer.Step);
-        LossChart.Save(Path.Combine(_folder, "loss.png"), _history.Rows, _levels);
+        LossChart.Save(Path.Combine(_folder, "loss.png"), _history.Rows, _parts.Objective.ChanceLevels(_options.BatchSize));
         if (_parts.Draw is { } draw)
         {
             RgbImage picture = draw([.. Enumerable.Range(0, Math.Min(_dataset.Count, DrawnPictures)).Select(i => _dataset.Get(i).Image)]);

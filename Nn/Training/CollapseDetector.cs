@@ -55,12 +55,10 @@ public sealed record CollapseDetectorOptions
 /// feature many times, a temperature at its bound. Each is told once, with its likely causes. It looks at what is logged anyway; only a look at a
 /// queue, now and then, computes something.
 /// </summary>
-/// <param name="levels">Chance levels of the parts, see <see cref="PretrainingObjective.ChanceLevels"/>.</param>
 /// <param name="options">Thresholds; the defaults when null.</param>
-public sealed class CollapseDetector(IEnumerable<ChanceLevel> levels, CollapseDetectorOptions? options = null)
+public sealed class CollapseDetector(CollapseDetectorOptions? options = null)
 {
     private readonly CollapseDetectorOptions _options = options ?? new();
-    private readonly ChanceLevel[] _levels = [.. levels];
     private readonly Dictionary<string, Window> _windows = new(StringComparer.Ordinal);
     private readonly Dictionary<string, float[]> _queueMeans = new(StringComparer.Ordinal);
     private readonly HashSet<(TrainingFault, string)> _told = [];
@@ -68,13 +66,14 @@ public sealed class CollapseDetector(IEnumerable<ChanceLevel> levels, CollapseDe
 
     /// <summary>Looks at a step, at the temperature and, now and then, at the queues of an objective.</summary>
     /// <param name="step">What the step did.</param>
-    /// <param name="objective">What was trained.</param>
+    /// <param name="objective">What was trained; its chance levels are asked for at each step, since they follow what a queue holds.</param>
+    /// <param name="batchSize">Samples per step.</param>
     /// <param name="temperature">The value of its <see cref="PretrainingObjective.Temperature"/>, as it was logged; null where there is none.</param>
     /// <returns>What was noticed for the first time.</returns>
-    public IReadOnlyList<TrainingWarning> Observe(StepResult step, PretrainingObjective objective, float? temperature)
+    public IReadOnlyList<TrainingWarning> Observe(StepResult step, PretrainingObjective objective, int batchSize, float? temperature)
     {
         ArgumentNullException.ThrowIfNull(objective);
-        List<TrainingWarning> warnings = [.. Observe(step)];
+        List<TrainingWarning> warnings = [.. Observe(step, objective.ChanceLevels(batchSize))];
         if (temperature is { } value && objective.Temperature is { } learned) warnings.AddRange(ObserveTemperature(step.Step, learned, value));
         foreach ((string name, ITrainingState state) in objective.State)
             if (state is FeatureQueue queue) warnings.AddRange(ObserveQueue(step.Step, name, queue.Features, queue.Filled));
@@ -83,8 +82,9 @@ public sealed class CollapseDetector(IEnumerable<ChanceLevel> levels, CollapseDe
 
     /// <summary>Looks at the loss of a step.</summary>
     /// <param name="step">What the step did.</param>
+    /// <param name="levels">Chance levels of the parts at this step, see <see cref="PretrainingObjective.ChanceLevels"/>.</param>
     /// <returns>What was noticed for the first time.</returns>
-    public IReadOnlyList<TrainingWarning> Observe(StepResult step)
+    public IReadOnlyList<TrainingWarning> Observe(StepResult step, IReadOnlyList<ChanceLevel> levels)
     {
         List<TrainingWarning> warnings = [];
         foreach (LossPartValue part in step.Parts)
@@ -102,7 +102,7 @@ public sealed class CollapseDetector(IEnumerable<ChanceLevel> levels, CollapseDe
             (double mean, double spread) = window.MeanAndSpread();
 
             // A loss on its way down passes the level, but is spread out then.
-            ChanceLevel? level = _levels.Where(level => string.Equals(level.Part, part.Name, StringComparison.Ordinal)).MinBy(level => Math.Abs(mean - level.Loss));
+            ChanceLevel? level = levels.Where(level => string.Equals(level.Part, part.Name, StringComparison.Ordinal)).MinBy(level => Math.Abs(mean - level.Loss));
             if (level is null || Math.Abs(mean - level.Loss) > _options.Tolerance * level.Loss || spread > 5 * _options.Tolerance * level.Loss) continue;
             Tell(warnings, TrainingFault.StuckAtChance, part.Name, step.Step, string.Create(CultureInfo.InvariantCulture,
                 $"The part '{part.Name}' of the loss has been at {mean:0.0000} for {_options.Window} steps, which is {level.Meaning} ({level.Loss:0.0000}). Likely causes, unless it only needs more steps: {level.Causes}."));

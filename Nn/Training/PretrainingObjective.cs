@@ -24,7 +24,7 @@ public abstract class PretrainingObjective
     /// <summary>Steps of one pass over the data, for ramps over the first epochs; 0 while unknown.</summary>
     public int StepsPerEpoch { get; set; }
 
-    /// <summary>What the parts of the loss come to for a model that looks at nothing, so that a training that stays there is noticed.</summary>
+    /// <summary>What the parts of the loss come to at the present step for a model that looks at nothing, so that a training that stays there is noticed.</summary>
     /// <param name="batchSize">Samples per step.</param>
     public virtual IReadOnlyList<ChanceLevel> ChanceLevels(int batchSize) => [];
 

@@ -181,6 +181,23 @@ public sealed class AlbefPretrainingTests
     }
 
     [Fact]
+    public void TheChanceLevelCountsTheCandidatesThatThereAre()
+    {
+        using AlbefSamples samples = new();
+        using AlbefPretraining objective = new(samples.Model, new AlbefPretrainingOptions { Masking = AlbefSamples.Masking, QueueCapacity = 8, QueueWarmUp = 2 });
+        using Trainer trainer = new(objective, new Sgd(ParameterGroup.SplitByDecay(samples.Model.NamedParameters(), 0), 0), new TrainerOptions { Schedule = LearningRateSchedule.Constant(0) });
+        List<double> candidates = [];
+        for (int step = 0; step < 4; step++)
+        {
+            trainer.TrainStep(objective, samples.Pairs(Apart));
+            candidates.Add(Math.Exp(objective.ChanceLevels(3)[0].Loss));
+        }
+
+        // Two steps of warm-up, then nine features in queues of eight.
+        Assert.All(candidates.Zip([3.0, 3, 11, 11]), pair => Assert.Equal(pair.Second, pair.First, 1e-3));
+    }
+
+    [Fact]
     public void WithoutTheContrastiveLossTwoPartsRemain()
     {
         using AlbefSamples samples = new();

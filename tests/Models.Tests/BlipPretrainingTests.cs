@@ -1,6 +1,7 @@
 using MiniVlp.Autograd;
 using MiniVlp.Nn;
 using MiniVlp.Nn.Optimizers;
+using MiniVlp.Nn.Pretraining;
 using MiniVlp.Nn.Training;
 using MiniVlp.Tensors;
 using Xunit;
@@ -82,10 +83,9 @@ public sealed class BlipPretrainingTests
         // A first step, so that momentum encoders and online ones differ, and the queue holds one old caption of picture 7.
         trainer.TrainStep(objective, Batch(2, 7, 3));
         PairBatch batch = Batch(2, 7, 8);
-        float[] imageQueue = objective.ImageQueue!.Features.ToArray(), textQueue = objective.TextQueue!.Features.ToArray();
-        int[] queueIds = objective.ImageQueue.Ids.ToArray();
-        Assert.Equal([7, 3, -1, -1, -1], queueIds);
-        Assert.Equal(queueIds, objective.TextQueue.Ids.ToArray());
+        Assert.Equal([7, 3, -1, -1, -1], objective.ImageQueue!.Ids.ToArray());
+        Assert.Equal([7, 3, -1, -1, -1], objective.TextQueue!.Ids.ToArray());
+        float[] imageQueue = objective.ImageQueue.Features.ToArray()[..16], textQueue = objective.TextQueue.Features.ToArray()[..16];
 
         float itc, itm, lm;
         using (Tape tape = Tape.Record())
@@ -101,7 +101,7 @@ public sealed class BlipPretrainingTests
         float[] image = online.EncodeImage(batch.Images).ToArray(), text = online.EncodeText(batch.Text).ToArray();
         float[] imageMomentum = momentum.EncodeImage(batch.Images).ToArray(), textMomentum = momentum.EncodeText(batch.Text).ToArray();
         Assert.NotEqual(image, imageMomentum);
-        int[] ids = [7, 8], columnIds = [7, 8, .. queueIds];
+        int[] ids = [7, 8], columnIds = [7, 8, 7, 3];
         double temperature = model.Temperature.Value.Item();
         double expected =
             (BlipReference.ContrastiveLoss(image, imageMomentum, [.. textMomentum, .. textQueue], ids, columnIds, 8, temperature, 0.4)
@@ -186,22 +186,28 @@ public sealed class BlipPretrainingTests
         using BlipForPreTraining model = new(BlipConfig.Tiny, initialTemperature: 0.5f);
         model.Initialize(Device.Cpu, 1);
         using BlipPretraining objective = new(model, new BlipPretrainingOptions { QueueSize = 240 });
-        IReadOnlyList<ChanceLevel> chance = objective.ChanceLevels(16);
-        Dictionary<string, float> Parts()
+        Dictionary<string, float> Step()
         {
             using Tape tape = Tape.Record();
-            return objective.Loss(BatchOf(16, 32)).ToDictionary(part => part.Name, part => part.Value.Item());
+            Dictionary<string, float> parts = objective.Loss(BatchOf(16, 32)).ToDictionary(part => part.Name, part => part.Value.Item());
+            objective.AfterBackward();
+            return parts;
         }
 
-        Dictionary<string, float> parts = Parts();
-        Assert.Equal(Math.Log(256), chance.Single(level => level.Part == "itc").Loss, 1e-4);
-        Assert.Equal(Math.Log(256), parts["itc"], 0.2);
-        Assert.Equal(Math.Log(2), parts["itm"], 0.05);
-        Assert.Equal(Math.Log(258), parts["lm"], 0.1);
+        // With each batch that enters the queue there are more candidates, until it is full.
+        for (int step = 0; step < 18; step++)
+        {
+            double candidates = Math.Log(16 * Math.Min(16, 1 + step));
+            Assert.Equal(candidates, objective.ChanceLevels(16)[0].Loss, 1e-4);
+            Dictionary<string, float> parts = Step();
+            Assert.Equal(candidates, parts["itc"], 0.1);
+            Assert.Equal(Math.Log(2), parts["itm"], 0.05);
+            Assert.Equal(Math.Log(258), parts["lm"], 0.1);
+        }
 
         // A head that knows the prior, one match to two others, is at the entropy of it.
         Named(model.Retrieval, "itm_head.bias").Assign([MathF.Log(2), 0], Device.Cpu);
-        Assert.Equal(0.6365, Parts()["itm"], 0.03);
+        Assert.Equal(0.6365, Step()["itm"], 0.03);
     }
 
     [Fact]
@@ -271,6 +277,7 @@ public sealed class BlipPretrainingTests
         Assert.Throws<ArgumentOutOfRangeException>(() => new BlipPretraining(model, new BlipPretrainingOptions { QueueSize = -1 }));
         Assert.Throws<ArgumentOutOfRangeException>(() => new BlipPretraining(model, new BlipPretrainingOptions { LanguageWeight = -1 }));
         Assert.Throws<ArgumentException>(() => new BlipPretraining(model, new BlipPretrainingOptions { ContrastiveWeight = 0, MatchingWeight = 0, LanguageWeight = 0 }));
+        Assert.Contains("Random", Assert.Throws<ArgumentException>(() => new BlipPretraining(model, new BlipPretrainingOptions { ContrastiveWeight = 0 })).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -279,11 +286,18 @@ public sealed class BlipPretrainingTests
         using BlipForPreTraining model = Create();
         string[] Parts(float contrast, float matching, float language)
         {
-            using BlipPretraining objective = new(model, new BlipPretrainingOptions { QueueSize = 4, ContrastiveWeight = contrast, MatchingWeight = matching, LanguageWeight = language });
+            using BlipPretraining objective = new(model, new BlipPretrainingOptions
+            {
+                QueueSize = 4,
+                ContrastiveWeight = contrast,
+                MatchingWeight = matching,
+                LanguageWeight = language,
+                Negatives = contrast > 0 ? NegativeStrategy.Hard : NegativeStrategy.Random,
+            });
             using Trainer trainer = new(objective, new AdamW(ParameterGroup.SplitByDecay(model.NamedParameters(), 0), 1e-3), new TrainerOptions { Schedule = LearningRateSchedule.Constant(1e-3) });
             string[] parts = [.. trainer.TrainStep(objective, Batch(3)).Parts.Select(part => part.Name)];
             Assert.Equal(parts, objective.ChanceLevels(3).Select(level => level.Part).Distinct());
-            Assert.Equal(contrast + matching > 0 ? 3 : 0, objective.TextQueue!.Filled);
+            Assert.Equal(contrast > 0 ? 3 : (int?)null, objective.TextQueue?.Filled);
             return parts;
         }
 

@@ -65,7 +65,7 @@ public sealed class CollapseDetectorTests
 
         List<TrainingWarning> Observe(Action<int, float[]> change, int filled = 32)
         {
-            CollapseDetector detector = new([], Short);
+            CollapseDetector detector = new(Short);
             float[] values = new float[32 * 4];
             Fill(values, 0, spread: 1);
             Tensor features = Tensor.CreatePersistent(values, [32, 4], device);
@@ -124,7 +124,7 @@ public sealed class CollapseDetectorTests
         LearnedTemperature temperature = new(model.Value, 0, MathF.Log(100), TemperatureForm.LogarithmOfScale);
         Assert.Equal(MathF.Log(100), temperature.Clamp());
         Assert.Equal(0.01f, temperature.ToTemperature(model.Value.Value.Item()), 1e-6f);
-        CollapseDetector detector = new([], Short);
+        CollapseDetector detector = new(Short);
         List<TrainingWarning> warnings = [];
         for (int step = 1; step <= 50; step++) warnings.AddRange(detector.ObserveTemperature(step, temperature, model.Value.Value.Item()));
         Assert.Contains("lower bound, 0.01,", Assert.Single(warnings).Message, StringComparison.Ordinal);
@@ -133,11 +133,11 @@ public sealed class CollapseDetectorTests
     [Fact]
     public void APartThatIsNoNumberIsNamed()
     {
-        CollapseDetector detector = new([]);
+        CollapseDetector detector = new();
         StepResult step = new(7, float.NaN, 1, 1) { Parts = [new("itc", 1), new("mlm", float.NaN)] };
-        TrainingWarning warning = Assert.Single(detector.Observe(step));
+        TrainingWarning warning = Assert.Single(detector.Observe(step, []));
         Assert.Equal((TrainingFault.NotFinite, "mlm", 7), (warning.Fault, warning.Subject, warning.Step));
-        Assert.Empty(detector.Observe(step));
+        Assert.Empty(detector.Observe(step, []));
     }
 
     public enum Fault
@@ -251,7 +251,7 @@ public sealed class CollapseDetectorTests
             _queue = new FeatureQueue(4 * Batch, Width, _device);
             _objective = new PairObjective(_model, fault, negatives, _queue);
             _trainer = new Trainer(_objective, new AdamW([new ParameterGroup(_model.NamedParameters())], 1e-2), new TrainerOptions { Schedule = LearningRateSchedule.Constant(1e-2) });
-            _detector = new CollapseDetector(_objective.ChanceLevels(Batch), Short);
+            _detector = new CollapseDetector(Short);
         }
 
         public Dictionary<string, float> Last { get; } = new(StringComparer.Ordinal);
@@ -264,7 +264,7 @@ public sealed class CollapseDetectorTests
                 using TensorScope scope = new();
                 StepResult step = _trainer.TrainStep(_objective, Data(i));
                 foreach (LossPartValue part in step.Parts) Last[part.Name] = part.Value;
-                warnings.AddRange(_detector.Observe(step, _objective, _model.Temperature.Value.Item()));
+                warnings.AddRange(_detector.Observe(step, _objective, Batch, _model.Temperature.Value.Item()));
             }
 
             return warnings;
