@@ -59,7 +59,7 @@ internal sealed class CaptionBootstrapping : Experiment
         string[] webCaptions = [.. pictures.Select(i => noisy.Train.Captions[i])], synthetic;
         using (BlipForPreTraining captioner = Tune(model, new BlipPretrainingOptions { QueueSize = 0, ContrastiveWeight = 0, MatchingWeight = 0 }, run, cleanTexts))
             synthetic = Write(captioner, data, data.Train, pictures, run, new GenerationOptions { Sample = true, TopP = 0.9f, Seed = (ulong)run.Seed });
-        using BlipForPreTraining filter = Tune(model, Options() with { LanguageWeight = 0, QueueWarmUp = 0 }, run, cleanTexts);
+        using BlipForPreTraining filter = Tune(model, Options() with { LanguageWeight = 0, QueueWarmUp = Queue / BatchSize }, run, cleanTexts);
         BootstrappedCaptions captions = new(webCaptions, synthetic, Match(filter, data, pictures, webCaptions, run), Match(filter, data, pictures, synthetic, run));
         _last = (data, run.Seed, run.Scale, captions);
         return captions;

@@ -30,14 +30,14 @@ public static class EffectCatalogue
         new("capfilt", "captioner and filter together help most", "BLIP", Bootstrapping, "re-ranked R@1",
             value => CapFilt(value, CaptionBootstrapping.Both) - Math.Max(CapFilt(value, CaptionBootstrapping.Filter), CapFilt(value, CaptionBootstrapping.Captioner)), "R@1, both minus the better of the two", 0),
         new("queue", "a longer queue helps", "MoCo", MocoExperiment.QueueLength, Neighbors,
-            value => value("K = 1024", Neighbors) - value("K = 64", Neighbors), "k-NN, K = 1024 minus K = 64", 1),
+            value => value("K = 512", Neighbors) - value("K = 32", Neighbors), "k-NN, K = 512 minus K = 32", 1),
         new("queue-saturates", "the length of the queue saturates", "MoCo", MocoExperiment.QueueLength, Neighbors,
             value =>
             {
-                double gain = value("K = 1024", Neighbors) - value("K = 64", Neighbors);
-                return Math.Min(gain, gain - (value("K = 2048", Neighbors) - value("K = 1024", Neighbors)));
+                double gain = value("K = 512", Neighbors) - value("K = 32", Neighbors);
+                return Math.Min(gain, gain - (value("K = 2048", Neighbors) - value("K = 512", Neighbors)));
             },
-            "k-NN, gain from K = 64 to 1024, and what it exceeds the gain from 1024 to 2048 by: the smaller of the two", 0),
+            "k-NN, gain from K = 32 to 512, and what it exceeds the gain from 512 to 2048 by: the smaller of the two", 0),
         new("momentum", "a key encoder without momentum fails", "MoCo", MocoExperiment.MomentumValue, Neighbors,
             value => value("m = 0.99", Neighbors) - value("m = 0", Neighbors), "k-NN, m = 0.99 minus m = 0", 5),
         new("bank", "the queue is at least as good as the memory bank", "MoCo", MocoExperiment.Dictionary, Neighbors,

@@ -17,9 +17,9 @@ internal sealed class MocoExperiment(string id, string varied, IReadOnlyList<(st
 
     private static readonly MocoConfig Usual = MocoConfig.V2 with { BatchSize = BatchSize, Negatives = Queue, Momentum = Momentum, FeatureSize = 64 };
 
-    /// <summary>K from two batches to a good part of the pictures.</summary>
-    public static MocoExperiment QueueLength { get; } = new("queue", "the length K of the queue",
-        [.. new[] { 64, 256, 1024, 2048 }.Select(length => (length.ToString("K = 0", CultureInfo.InvariantCulture), Usual with { Negatives = length }))]);
+    /// <summary>K from a batch to a good part of the pictures; head and temperature of version 1, with which the published curve was measured.</summary>
+    public static MocoExperiment QueueLength { get; } = new("queue", "the length K of the queue (with τ = 0.07 and the linear head of version 1)",
+        [.. new[] { 32, 128, 512, 2048 }.Select(length => (length.ToString("K = 0", CultureInfo.InvariantCulture), MocoConfig.V1 with { BatchSize = BatchSize, Negatives = length, Momentum = Momentum, FeatureSize = Usual.FeatureSize }))]);
 
     /// <summary>m from a copy of the encoder to one that hardly moves.</summary>
     public static MocoExperiment MomentumValue { get; } = new("momentum", "the momentum m of the key encoder",
@@ -52,5 +52,5 @@ internal sealed class MocoExperiment(string id, string varied, IReadOnlyList<(st
         return FeatureQuality.Measure(data, moco.Encoder.Backbone.ImageFeatures, run);
     }
 
-    private static int Steps(EffectScale scale) => scale == EffectScale.Full ? 2000 : 300;
+    private static int Steps(EffectScale scale) => scale == EffectScale.Full ? 1000 : 300;
 }
