@@ -67,13 +67,12 @@ public sealed class EffectData
     /// </summary>
     /// <param name="trainCount">Pictures to train on.</param>
     /// <param name="validationCount">Pictures to measure on.</param>
-    /// <param name="uniqueCaptions">Every caption of the validation split fits one picture alone.</param>
-    public static EffectData SingleObjects(int trainCount, int validationCount, bool uniqueCaptions = false)
+    public static EffectData SingleObjects(int trainCount, int validationCount)
     {
         const int ImageSize = 32;
         SceneOptions world = new SceneOptions().SingleObjects();
         SceneDataset train = new(new SceneDatasetOptions { World = world, Count = trainCount, ImageSize = ImageSize });
-        SceneDataset validation = new(new SceneDatasetOptions { World = world, Split = SceneSplit.Validation, Count = validationCount, ImageSize = ImageSize, UniqueCaptions = uniqueCaptions });
+        SceneDataset validation = new(new SceneDatasetOptions { World = world, Split = SceneSplit.Validation, Count = validationCount, ImageSize = ImageSize });
         EffectData data = Create("scenes", train, validation, ImageSize, world);
         return data.WithLabels([.. new[] { SceneZeroShotTask.Shape(world), SceneZeroShotTask.Color(world) }.Select(task => new EffectLabels(
             task.ClassNames.Length, [.. Enumerable.Range(0, trainCount).Select(i => task.LabelOf(train.SceneAt(i)))], [.. Enumerable.Range(0, validationCount).Select(i => task.LabelOf(validation.SceneAt(i)))]))]);
