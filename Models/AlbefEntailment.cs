@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using MiniVlp.Autograd;
 using MiniVlp.Nn;
 using MiniVlp.Tensors;
@@ -9,39 +8,17 @@ namespace MiniVlp.Models;
 /// ALBEF with a classifier on the first fused token, as it is fine-tuned for visual entailment: does a picture entail a sentence, contradict it, or leave
 /// it open (SNLI-VE; arXiv:2107.07651, section 5)? Parameter names are the original's: <c>visual_encoder</c>, <c>text_encoder</c>, <c>cls_head.0</c>, <c>cls_head.2</c>.
 /// </summary>
-public sealed class AlbefEntailment : PretrainedModel, IEntailmentModel
+public sealed class AlbefEntailment : AlbefClassifier, IEntailmentModel
 {
-    private readonly Linear _hidden;
-    private readonly Linear _classifier;
-
     /// <summary>Declares the parts.</summary>
     /// <param name="config">Sizes.</param>
     /// <param name="classes">Number of classes; the original's three are contradiction (0), neutral (1) and entailment (2).</param>
     /// <exception cref="ArgumentException">The text network has no fusion layer.</exception>
     /// <exception cref="ArgumentOutOfRangeException">There are fewer than two classes.</exception>
     public AlbefEntailment(AlbefConfig config, int classes = 3)
+        : base(config, config.FusionText, classes)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(classes, 2);
-        Config = config;
-        Classes = classes;
-        BertConfig text = config.FusionText;
-        VisionEncoder = Add("visual_encoder", new VisionTransformer(config.Vision, pooler: false));
-        TextEncoder = Add("text_encoder", new Bert(text, pooler: false));
-        _hidden = Add("cls_head.0", new Linear(text.Width, text.Width));
-        _classifier = Add("cls_head.2", new Linear(text.Width, classes));
     }
-
-    /// <summary>Sizes.</summary>
-    public AlbefConfig Config { get; }
-
-    /// <summary>Number of classes.</summary>
-    public int Classes { get; }
-
-    /// <summary>The image tower.</summary>
-    public VisionTransformer VisionEncoder { get; }
-
-    /// <summary>The text network.</summary>
-    public Bert TextEncoder { get; }
 
     /// <inheritdoc/>
     public override string Architecture => "AlbefForVisualEntailment";
@@ -49,13 +26,7 @@ public sealed class AlbefEntailment : PretrainedModel, IEntailmentModel
     /// <summary>Loads a folder that <see cref="PretrainedModel.SavePretrained"/> wrote.</summary>
     /// <param name="folder">With config.json and model.safetensors.</param>
     /// <param name="device">Where the parameters are kept; the CPU when null.</param>
-    public static AlbefEntailment FromPretrained(string folder, Device? device = null)
-    {
-        ConfigJson json = ConfigJson.Read(folder);
-        AlbefEntailment model = new(AlbefConfig.FromJson(json), json.Integer("num_labels", 3, minimum: 2, maximum: 1 << 16));
-        model.LoadWeights(folder, device ?? Device.Cpu);
-        return model;
-    }
+    public static AlbefEntailment FromPretrained(string folder, Device? device = null) => Read(folder, device, 3, (config, classes) => new AlbefEntailment(config, classes));
 
     /// <summary>A model that starts from a pre-trained one; the classifier is new.</summary>
     /// <param name="pretrained">The pre-trained model; it stays as it is.</param>
@@ -64,25 +35,13 @@ public sealed class AlbefEntailment : PretrainedModel, IEntailmentModel
     public static AlbefEntailment From(Albef pretrained, int classes = 3, int seed = 0)
     {
         AlbefEntailment model = new(pretrained.Config, classes);
-        model.Initialize(pretrained.Temperature.Value.Device, seed);
-        StateDict.Copy(pretrained, model, AlbefNames.OfBackbone);
+        model.StartFrom(pretrained, seed, layer => layer);
         return model;
-    }
-
-    /// <inheritdoc/>
-    public override JsonObject ToConfigJson()
-    {
-        JsonObject json = Config.ToJson();
-        json["num_labels"] = Classes;
-        return json;
     }
 
     /// <summary>images [batch, channels, height, width] and texts [batch, tokens] to logits [batch, classes].</summary>
     public Tensor Forward(Tensor images, TextBatch text)
-    {
-        Tensor fused = TextEncoder.Fuse(TextEncoder.Encode(text), new AttentionMask(KeyMask: text.Mask), VisionEncoder.Forward(images));
-        return _classifier.Forward(_hidden.Forward(fused.Token(0), Activation.Relu));
-    }
+        => Classify(TextEncoder.Fuse(TextEncoder.Encode(text), new AttentionMask(KeyMask: text.Mask), VisionEncoder.Forward(images)));
 
     /// <inheritdoc/>
     /// <exception cref="InvalidOperationException">The model has other classes than contradiction, neutral and entailment.</exception>

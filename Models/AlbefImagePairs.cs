@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using MiniVlp.Autograd;
 using MiniVlp.Nn;
 using MiniVlp.Tensors;
@@ -13,11 +12,9 @@ namespace MiniVlp.Models;
 /// Parameter names are the original's: <c>visual_encoder</c>, <c>text_encoder</c> with layers 6, 8, 10, ... for the first picture and 7, 9, 11, ...
 /// for the second, <c>cls_head.0</c>, <c>cls_head.2</c>; shared parameters stand under the name of the first.
 /// </summary>
-public sealed class AlbefImagePairs : PretrainedModel
+public sealed class AlbefImagePairs : AlbefClassifier
 {
     private readonly int _firstFusionLayer;
-    private readonly Linear _hidden;
-    private readonly Linear _classifier;
 
     /// <summary>Declares the parts.</summary>
     /// <param name="config">Sizes of the pre-trained model.</param>
@@ -25,29 +22,8 @@ public sealed class AlbefImagePairs : PretrainedModel
     /// <exception cref="ArgumentException">The text network has no fusion layer.</exception>
     /// <exception cref="ArgumentOutOfRangeException">There are fewer than two classes.</exception>
     public AlbefImagePairs(AlbefConfig config, int classes = 2)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(classes, 2);
-        Config = config;
-        Classes = classes;
-        BertConfig text = config.FusionText;
-        _firstFusionLayer = text.FusionLayer!.Value;
-        VisionEncoder = Add("visual_encoder", new VisionTransformer(config.Vision, pooler: false));
-        TextEncoder = Add("text_encoder", new Bert(text with { Layers = (2 * text.Layers) - _firstFusionLayer, FusionPairs = true }, pooler: false));
-        _hidden = Add("cls_head.0", new Linear(text.Width, text.Width));
-        _classifier = Add("cls_head.2", new Linear(text.Width, classes));
-    }
-
-    /// <summary>Sizes of the pre-trained model.</summary>
-    public AlbefConfig Config { get; }
-
-    /// <summary>Number of classes.</summary>
-    public int Classes { get; }
-
-    /// <summary>The image tower, the same for both pictures.</summary>
-    public VisionTransformer VisionEncoder { get; }
-
-    /// <summary>The text network with doubled fusion layers.</summary>
-    public Bert TextEncoder { get; }
+        : base(config, Doubled(config.FusionText), classes)
+        => _firstFusionLayer = TextEncoder.Config.FusionLayer!.Value;
 
     /// <inheritdoc/>
     public override string Architecture => "AlbefForImagePairs";
@@ -55,13 +31,7 @@ public sealed class AlbefImagePairs : PretrainedModel
     /// <summary>Loads a folder that <see cref="PretrainedModel.SavePretrained"/> wrote.</summary>
     /// <param name="folder">With config.json and model.safetensors.</param>
     /// <param name="device">Where the parameters are kept; the CPU when null.</param>
-    public static AlbefImagePairs FromPretrained(string folder, Device? device = null)
-    {
-        ConfigJson json = ConfigJson.Read(folder);
-        AlbefImagePairs model = new(AlbefConfig.FromJson(json), json.Integer("num_labels", 2, minimum: 2, maximum: 1 << 16));
-        model.LoadWeights(folder, device ?? Device.Cpu);
-        return model;
-    }
+    public static AlbefImagePairs FromPretrained(string folder, Device? device = null) => Read(folder, device, 2, (config, classes) => new AlbefImagePairs(config, classes));
 
     /// <summary>A model that starts from a pre-trained one: both blocks of a layer from that layer; the classifier is new.</summary>
     /// <param name="pretrained">The pre-trained model; it stays as it is.</param>
@@ -70,20 +40,9 @@ public sealed class AlbefImagePairs : PretrainedModel
     public static AlbefImagePairs From(Albef pretrained, int classes = 2, int seed = 0)
     {
         AlbefImagePairs model = new(pretrained.Config, classes);
-        model.Initialize(pretrained.Temperature.Value.Device, seed);
         int first = model._firstFusionLayer;
-        StateDict.Copy(pretrained, model, name => AlbefNames.OfBackbone(name) is not { } source ? null
-            : name.StartsWith("visual_encoder.", StringComparison.Ordinal) ? source
-            : AlbefNames.WithLayer(source, layer => layer < first ? layer : first + ((layer - first) / 2)));
+        model.StartFrom(pretrained, seed, layer => layer < first ? layer : first + ((layer - first) / 2));
         return model;
-    }
-
-    /// <inheritdoc/>
-    public override JsonObject ToConfigJson()
-    {
-        JsonObject json = Config.ToJson();
-        json["num_labels"] = Classes;
-        return json;
     }
 
     /// <summary>Checkpoints of the original hold the shared projections under both names.</summary>
@@ -113,9 +72,11 @@ public sealed class AlbefImagePairs : PretrainedModel
         Tensor x = TextEncoder.Encode(text);
         for (int i = _firstFusionLayer; i < TextEncoder.Config.Layers; i++)
             x = TextEncoder.Encoder.Forward(x, mask, context: pictures[(i - _firstFusionLayer) % 2], blocks: i..(i + 1));
-        return _classifier.Forward(_hidden.Forward(x.Token(0), Activation.Relu));
+        return Classify(x);
     }
 
     /// <summary>Mean cross-entropy of the logits against labels [batch].</summary>
     public Tensor Loss(Tensor first, Tensor second, TextBatch text, IndexTensor labels) => Forward(first, second, text).CrossEntropy(labels);
+
+    private static BertConfig Doubled(BertConfig text) => text with { Layers = (2 * text.Layers) - text.FusionLayer!.Value, FusionPairs = true };
 }

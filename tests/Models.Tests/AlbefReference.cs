@@ -1,5 +1,6 @@
 using System.Globalization;
 using MiniVlp.Nn;
+using Xunit;
 
 namespace MiniVlp.Models.Tests;
 
@@ -77,10 +78,11 @@ internal sealed class AlbefReference
         return x;
     }
 
-    public double[][] Fuse(double[][] text, bool[] mask, double[][] image)
+    /// <summary>The fusion layers, which look at the images in turn.</summary>
+    public double[][] Fuse(double[][] text, bool[] mask, params double[][][] images)
     {
         double[][] x = text;
-        for (int layer = _fusionLayer; layer < _config.Text.Layers; layer++) x = Layer(x, mask, image, layer);
+        for (int layer = _fusionLayer; layer < _config.Text.Layers; layer++) x = Layer(x, mask, images[(layer - _fusionLayer) % images.Length], layer);
         return x;
     }
 
@@ -91,6 +93,9 @@ internal sealed class AlbefReference
         return [.. y.Select(value => value / norm)];
     }
 
+    public double[] Classify(double[][] fused)
+        => Linear([.. Linear([fused[0]], "cls_head.0").Select(row => row.Select(value => Math.Max(0, value)).ToArray())], "cls_head.2")[0];
+
     public double[] Match(double[][] fused) => Linear([fused[0]], "itm_head")[0];
 
     public double[] Predict(double[] fused)
@@ -99,6 +104,28 @@ internal sealed class AlbefReference
         double[] words = Values[_text + "embeddings.word_embeddings.weight"], bias = Values["text_encoder.cls.predictions.bias"];
         int width = _config.Text.Width;
         return [.. bias.Select((value, word) => value + Enumerable.Range(0, width).Sum(o => x[0][o] * words[(word * width) + o]))];
+    }
+
+    /// <summary>Compares one element of each parameter's gradient with central differences of a loss that is made of <see cref="Values"/>.</summary>
+    public void AssertGradients(Module model, Func<double> loss)
+    {
+        Random random = new(2);
+        foreach ((string name, Parameter parameter) in model.NamedParameters())
+        {
+            double[] values = Values[name];
+            int at = random.Next(values.Length);
+            const double Step = 1e-5;
+            double kept = values[at];
+            values[at] = kept + Step;
+            double above = loss();
+            values[at] = kept - Step;
+            double below = loss();
+            values[at] = kept;
+            double expected = (above - below) / (2 * Step);
+            float[] gradient = parameter.Gradient?.ToArray() ?? new float[values.Length];
+            double scale = Math.Max(1e-2, gradient.Max(Math.Abs));
+            Assert.True(Math.Abs(expected - gradient[at]) <= 2e-4 * scale, $"{name}[{at}]: expected {expected}, found {gradient[at]}, largest {scale}");
+        }
     }
 
     public static double[] LogSoftmax(double[] logits)

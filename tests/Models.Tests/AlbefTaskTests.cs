@@ -138,6 +138,48 @@ public sealed class AlbefTaskTests
     }
 
     [Fact]
+    public void EntailmentEqualsDoublePrecision()
+    {
+        using AlbefSamples samples = new();
+        using AlbefEntailment model = AlbefEntailment.From(samples.Model);
+        samples.Scatter(model, 60);
+        AlbefReference reference = new(model, AlbefSamples.Config, "text_encoder.");
+        Check(
+            model,
+            reference,
+            [2, 0, 1],
+            () => model.Forward(samples.Images, samples.Text),
+            labels => model.Loss(samples.Images, samples.Text, labels),
+            (row, text, mask) => reference.Fuse(text, mask, reference.Image(AlbefSamples.PixelsOf(row))));
+    }
+
+    [Fact]
+    public void ThePairEncoderEqualsDoublePrecision()
+    {
+        using AlbefSamples samples = new();
+        using AlbefImagePairs model = AlbefImagePairs.From(samples.Model);
+        samples.Scatter(model, 60);
+        AlbefConfig doubled = AlbefSamples.Config with { Text = AlbefSamples.Config.Text with { Layers = 5 } };
+        AlbefReference reference = new(model, doubled, "text_encoder.");
+
+        // Layers 1 and 3 are for the first picture, 2 and 4 for the second, with the keys and values of the layer in front.
+        foreach (int layer in (int[])[1, 3])
+            foreach (string part in (string[])["key.weight", "key.bias", "value.weight", "value.bias"])
+                reference.Values.Add($"text_encoder.encoder.layer.{layer + 1}.crossattention.self.{part}", reference.Values[$"text_encoder.encoder.layer.{layer}.crossattention.self.{part}"]);
+        float[] others = AlbefSamples.Noise(AlbefSamples.Pixels.Length, 77);
+        Tensor second = Tensor.CreatePersistent(others, samples.Images.Shape, samples.Device);
+        int length = others.Length / AlbefSamples.Batch;
+        Check(
+            model,
+            reference,
+            [1, 0, 1],
+            () => model.Forward(samples.Images, second, samples.Text),
+            labels => model.Loss(samples.Images, second, samples.Text, labels),
+            (row, text, mask) => reference.Fuse(text, mask, reference.Image(AlbefSamples.PixelsOf(row)), reference.Image(others.AsSpan(row * length, length))));
+        second.Dispose();
+    }
+
+    [Fact]
     public void EveryTaskModelComesBackFromItsFolder()
     {
         using AlbefSamples samples = new();
@@ -155,6 +197,33 @@ public sealed class AlbefTaskTests
             Assert.Equal(run(model).ToArray(), run(read).ToArray());
             model.Dispose();
         }
+    }
+
+    /// <summary>Logits, loss and gradients of a classifier against formulas.</summary>
+    /// <param name="model">The classifier.</param>
+    /// <param name="reference">Its parameters in double precision.</param>
+    /// <param name="labels">Of the batch.</param>
+    /// <param name="forward">Its logits.</param>
+    /// <param name="loss">Its loss.</param>
+    /// <param name="fuse">The fused states of a row by the reference, given the encoded text and its mask.</param>
+    private static void Check(AlbefClassifier model, AlbefReference reference, int[] labels, Func<Tensor> forward, Func<IndexTensor, Tensor> loss, Func<int, double[][], bool[], double[][]> fuse)
+    {
+        using Tape tape = Tape.Record();
+        float[] logits = forward().ToArray();
+        Assert.Equal(AlbefSamples.Batch * model.Classes, logits.Length);
+        for (int row = 0; row < AlbefSamples.Batch; row++) AlbefTests.AssertClose(Logits(row), logits.AsSpan(row * model.Classes, model.Classes).ToArray());
+        Tensor value = loss(IndexTensor.FromArray(labels, [labels.Length], model.VisionEncoder.NamedParameters().First().Parameter.Value.Device));
+        Assert.Equal(Loss(), value.Item(), 2e-5);
+        tape.Backward(value);
+        reference.AssertGradients(model, Loss);
+
+        double[] Logits(int row)
+        {
+            bool[] mask = AlbefSamples.MaskOf(row);
+            return reference.Classify(fuse(row, reference.Text(AlbefSamples.Ids.AsSpan(row * AlbefSamples.Tokens, AlbefSamples.Tokens), mask), mask));
+        }
+
+        double Loss() => Enumerable.Range(0, labels.Length).Average(row => -AlbefReference.LogSoftmax(Logits(row))[labels[row]]);
     }
 
     /// <summary>[questions, answers].</summary>
