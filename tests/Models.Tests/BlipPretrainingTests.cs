@@ -125,6 +125,73 @@ public sealed class BlipPretrainingTests
         Assert.Equal(BlipReference.LanguageLoss(logits, decoded, rows: 2, vocabulary: 40, padding: 0, smoothing: 0.1), lm, 1e-5);
     }
 
+    /// <summary>
+    /// At a temperature this low the likeliest wrong partner is certain: for a text the image whose momentum feature is nearest to it, for an image the
+    /// text, of other pictures only. The two directions choose differently here, and the loss and its gradients are those of exactly these pairs.
+    /// </summary>
+    [Fact]
+    public void EachTextIsMatchedWithTheImageNearestToItAndEachImageWithTheNearestText()
+    {
+        const int Pairs = 5;
+        int[] ids = [4, 9, 4, 6, 7];
+        using BlipForPreTraining model = Create();
+        Scatter(model, 10);
+        using BlipPretraining objective = new(model, new BlipPretrainingOptions { QueueSize = 8, Momentum = 0.5 });
+        Scatter(model, 500);
+        model.Temperature.Assign([1e-5f], Device.Cpu);
+        PairBatch batch = Batch(Pairs, ids);
+        float matching;
+        using (Tape tape = Tape.Record())
+        {
+            Tensor itm = objective.Loss(batch).Single(part => part.Name == "itm").Value;
+            matching = itm.Item();
+            tape.Backward(itm);
+        }
+
+        Dictionary<string, float[]> gradients = model.NamedParameters().Where(named => named.Parameter.Gradient is not null).ToDictionary(named => named.Name, named => named.Parameter.Gradient!.ToArray());
+        model.ClearGradients();
+        using TensorScope scope = new();
+        BlipRetrieval retrieval = model.Retrieval, momentum = objective.MomentumModel;
+        int[] images = Nearest(retrieval.EncodeText(batch.Text), momentum.EncodeImage(batch.Images)), texts = Nearest(retrieval.EncodeImage(batch.Images), momentum.EncodeText(batch.Text));
+        Assert.NotEqual(images, texts);
+        using (Tape tape = Tape.Record())
+        {
+            List<(int Image, int Text, int Label)> pairs = [];
+            for (int i = 0; i < Pairs; i++) pairs.AddRange([(i, i, 1), (images[i], i, 0), (i, texts[i], 0)]);
+            Tensor sum = Tensor.Zeros([], Device.Cpu);
+            foreach ((int image, int text, int label) in pairs)
+            {
+                Tensor grounded = retrieval.Ground(retrieval.VisionEncoder.Forward(batch.Images.Slice(image, 1)), Row(batch.Text, text));
+                sum += retrieval.PredictMatch(grounded).CrossEntropy(IndexTensor.FromArray([label], [1]));
+            }
+
+            Tensor mean = sum * (1f / pairs.Count);
+            Assert.Equal(mean.Item(), matching, 1e-5f);
+            tape.Backward(mean);
+        }
+
+        Assert.NotEmpty(gradients);
+        foreach ((string name, Parameter parameter) in model.NamedParameters())
+        {
+            float[]? expected = parameter.Gradient?.ToArray();
+            Assert.Equal(expected is null, !gradients.TryGetValue(name, out float[]? actual));
+            if (expected is null) continue;
+            float largest = Math.Max(1e-3f, expected.Max(Math.Abs));
+            Assert.All(expected.Zip(actual!), pair => Assert.Equal(pair.First, pair.Second, 1e-4f * largest));
+        }
+
+        int[] Nearest(Tensor rows, Tensor columns)
+        {
+            float[] cosines = rows.MatMul(columns, transposeRight: true).ToArray();
+            return [.. Enumerable.Range(0, Pairs).Select(row =>
+            {
+                int[] order = [.. Enumerable.Range(0, Pairs).Where(column => ids[column] != ids[row]).OrderByDescending(column => cosines[(row * Pairs) + column])];
+                Assert.True(cosines[(row * Pairs) + order[0]] - cosines[(row * Pairs) + order[1]] > 2e-4f, $"row {row} is undecided");
+                return order[0];
+            })];
+        }
+    }
+
     [Fact]
     public void CaptionsOfOnePictureAreNoNegativesOfEachOther()
     {
@@ -340,6 +407,18 @@ public sealed class BlipPretrainingTests
         BlipForPreTraining model = new(Config);
         model.Initialize(Device.Cpu, 1);
         return model;
+    }
+
+    /// <summary>Values at which features are far from each other.</summary>
+    private static void Scatter(Module model, ulong seed)
+    {
+        using TensorScope scope = new();
+        foreach ((string name, Parameter parameter) in model.NamedParameters())
+        {
+            float[] values = Tensor.RandomNormal(parameter.Shape, 0, 0.5f, new Generator(seed++), Device.Cpu).ToArray();
+            bool isNorm = name.Contains("orm", StringComparison.Ordinal) && name.EndsWith("weight", StringComparison.Ordinal);
+            if (name != "temp") parameter.Assign([.. values.Select(value => isNorm ? 1 + value : value)], Device.Cpu);
+        }
     }
 
     private static Parameter Named(Module module, string name) => module.NamedParameters().Single(named => named.Name == name).Parameter;
