@@ -59,6 +59,12 @@ public sealed record MocoConfig
     /// <summary>N: pictures of the data set; the memory bank needs it.</summary>
     public int PictureCount { get; init; }
 
+    /// <summary>
+    /// Whether a queue leaves out older keys of the pictures of the batch, which are no negatives of their own picture. The published queue, a twentieth
+    /// of its pictures, does not look; one that is as long as the data set would hold one for every query.
+    /// </summary>
+    public bool ReadsPictures { get; init; }
+
     /// <summary>m of the features in the memory bank.</summary>
     public float BankMomentum { get; init; } = 0.5f;
 
@@ -94,7 +100,7 @@ public sealed record MocoConfig
 /// <summary>Two augmented views of the same pictures.</summary>
 /// <param name="First">[batch, channels, height, width]: what the queries are made of.</param>
 /// <param name="Second">Likewise: what the keys are made of; the memory bank does without.</param>
-/// <param name="Pictures">[batch]: the pictures' numbers in the data set; only the memory bank needs them.</param>
+/// <param name="Pictures">[batch]: the pictures' numbers in the data set, from 0; the memory bank needs them, and <see cref="MocoConfig.ReadsPictures"/>.</param>
 public sealed record ImageViews(Tensor First, Tensor Second, IndexTensor? Pictures = null);
 
 /// <summary>A backbone and a head: images to unit vectors.</summary>
@@ -127,19 +133,6 @@ public sealed class MocoEncoder<TBackbone> : Module
         if (_output is not null) features = _output.Forward(features);
         return features.L2Normalize();
     }
-
-    /// <summary>Fills what has no values yet: a backbone that was loaded stays as it is.</summary>
-    internal void InitializeRest(Device device, int seed)
-    {
-        if (!Backbone.NamedParameters().All(named => named.Parameter.IsInitialized))
-        {
-            Initialize(device, seed);
-            return;
-        }
-
-        _hidden?.Initialize(device, seed);
-        _output?.Initialize(device, seed + 1);
-    }
 }
 
 /// <summary>
@@ -161,6 +154,7 @@ public sealed class Moco<TBackbone> : PretrainingObjective<ImageViews>, IDisposa
     private readonly MomentumEncoder? _momentum;
     private Tensor? _pendingFeatures;
     private IndexTensor? _pendingPictures;
+    private int _negatives;
 
     /// <summary>Makes the encoders and what is remembered between batches.</summary>
     /// <param name="config">Sizes and rules.</param>
@@ -172,8 +166,9 @@ public sealed class Moco<TBackbone> : PretrainingObjective<ImageViews>, IDisposa
     {
         config.Check();
         Config = config;
+        _negatives = config.Negatives;
         Encoder = new MocoEncoder<TBackbone>(createBackbone(), config.Head, config.FeatureSize);
-        Encoder.InitializeRest(device, seed);
+        Encoder.InitializeMissing(device, seed);
         _scale = Tensor.CreatePersistent([1 / config.Temperature], [1], device);
         Model = Encoder;
         if (config.Strategy == MocoStrategy.MemoryBank)
@@ -226,7 +221,7 @@ public sealed class Moco<TBackbone> : PretrainingObjective<ImageViews>, IDisposa
 
     /// <inheritdoc/>
     public override IReadOnlyList<ChanceLevel> ChanceLevels(int batchSize)
-        => [ChanceLevel.Contrastive("contrastive", Config.Strategy == MocoStrategy.EndToEnd ? batchSize : Config.Negatives + 1)];
+        => [ChanceLevel.Contrastive("contrastive", Config.Strategy == MocoStrategy.EndToEnd ? batchSize : _negatives + 1)];
 
     /// <summary>
     /// The contrastive loss of a batch as the part <c>contrastive</c>. While a tape records, the key encoder is updated first, and the new keys are ready
@@ -234,7 +229,8 @@ public sealed class Moco<TBackbone> : PretrainingObjective<ImageViews>, IDisposa
     /// </summary>
     /// <param name="batch">Two views of <see cref="MocoConfig.BatchSize"/> pictures.</param>
     /// <exception cref="ShapeException">The batch has another size.</exception>
-    /// <exception cref="ArgumentException">The memory bank needs the pictures' numbers.</exception>
+    /// <exception cref="ArgumentException">The pictures' numbers are needed.</exception>
+    /// <exception cref="InvalidOperationException">All keys of the queue belong to the pictures of the batch.</exception>
     public override LossParts Loss(ImageViews batch)
     {
         int count = batch.First.Shape[0];
@@ -253,7 +249,7 @@ public sealed class Moco<TBackbone> : PretrainingObjective<ImageViews>, IDisposa
     public override void AfterBackward()
     {
         if (_pendingFeatures is null) return;
-        Queue?.Enqueue(_pendingFeatures);
+        Queue?.Enqueue(_pendingFeatures, _pendingPictures);
         Bank?.Update(_pendingFeatures, _pendingPictures!);
         (_pendingFeatures, _pendingPictures) = (null, null);
     }
@@ -271,17 +267,29 @@ public sealed class Moco<TBackbone> : PretrainingObjective<ImageViews>, IDisposa
     private Tensor LossOfQueue(Tensor query, ImageViews batch)
     {
         bool trains = Tape.IsRecording;
+        IndexTensor? pictures = Config.ReadsPictures ? Pictures(batch) : null;
         if (trains) _momentum!.Update();
         Tensor key;
         using (Tape.NoGradient()) key = _key!.Forward(batch.Second);
-        if (trains) _pendingFeatures = key;
-        return AgainstConstants(query, key, Queue!.Features);
+        if (trains) (_pendingFeatures, _pendingPictures) = (key, pictures);
+        return AgainstConstants(query, key, pictures is null ? Queue!.Features : KeysOfOthers(pictures));
+    }
+
+    /// <summary>The keys in the queue that belong to no picture of the batch.</summary>
+    private Tensor KeysOfOthers(IndexTensor pictures)
+    {
+        using IDisposable pause = Tape.NoGradient();
+        HashSet<int> own = [.. pictures.ToArray()];
+        int[] ids = Queue!.Ids.ToArray();
+        int[] rows = [.. Enumerable.Range(0, ids.Length).Where(row => !own.Contains(ids[row]))];
+        if (rows.Length == 0) throw new InvalidOperationException($"Moco: all {ids.Length} keys in the queue belong to pictures of the batch, so that there is no negative; take more pictures or a smaller batch.");
+        _negatives = rows.Length;
+        return rows.Length == ids.Length ? Queue.Features : EncodedRows.Gather(Queue.Features, rows);
     }
 
     private Tensor LossOfBank(Tensor query, ImageViews batch)
     {
-        IndexTensor pictures = batch.Pictures ?? throw new ArgumentException("Moco: the memory bank needs the numbers of the pictures in the data set.", nameof(batch));
-        if (pictures.Shape != [query.Shape[0]]) throw new ShapeException($"Moco: the pictures' numbers must be [batch] = [{query.Shape[0]}], found {pictures.Shape}.");
+        IndexTensor pictures = Pictures(batch);
         Tensor positives = Bank!.Of(pictures), negatives = Bank.SampleOthers(Config.Negatives, pictures.ToArray());
         if (Tape.IsRecording)
         {
@@ -291,6 +299,12 @@ public sealed class Moco<TBackbone> : PretrainingObjective<ImageViews>, IDisposa
         }
 
         return AgainstConstants(query, positives, negatives);
+    }
+
+    private IndexTensor Pictures(ImageViews batch)
+    {
+        IndexTensor pictures = batch.Pictures ?? throw new ArgumentException("Moco: the numbers of the pictures in the data set are needed for a memory bank and for a queue that leaves out older keys of theirs.", nameof(batch));
+        return pictures.Shape == [Config.BatchSize] ? pictures : throw new ShapeException($"Moco: the pictures' numbers must be [batch] = [{Config.BatchSize}], found {pictures.Shape}.");
     }
 
     private Tensor AgainstConstants(Tensor query, Tensor positives, Tensor negatives) => query.SoftmaxContrastive(positives, _scale, new()

@@ -61,10 +61,7 @@ public abstract class PretrainedModel : Module
     /// <exception cref="SafetensorsException">The file is damaged.</exception>
     protected void LoadWeights(string folder, Device device)
     {
-        string file = Path.Combine(folder, "model.safetensors"), index = file + ".index.json";
-        if (!File.Exists(file) && !File.Exists(index))
-            throw new ModelFormatException($"{folder}: a model folder must hold model.safetensors or model.safetensors.index.json; there is neither.");
-        using SafetensorsFile weights = SafetensorsFile.Open(File.Exists(file) ? file : index);
+        using SafetensorsFile weights = OpenWeights(folder);
         CheckMetadata(weights.Metadata);
 
         // A backbone may be loaded from a checkpoint of a model with heads, whose keys have the backbone's path in front.
@@ -77,6 +74,21 @@ public abstract class PretrainedModel : Module
             device,
             name => KeyOf((hasHeads ? prefix : string.Empty) + name, weights),
             key => IgnoresKey(key) || (hasHeads && !key.StartsWith(prefix, StringComparison.Ordinal)));
+    }
+
+    /// <summary>Whether the weights of a folder hold a key, at the top or in a backbone of that name: what a config does not say of a model.</summary>
+    private protected static bool HoldsKey(string folder, string key, string backbone)
+    {
+        using SafetensorsFile weights = OpenWeights(folder);
+        return weights.Entries.ContainsKey(key) || weights.Entries.ContainsKey($"{backbone}.{key}");
+    }
+
+    private static SafetensorsFile OpenWeights(string folder)
+    {
+        string file = Path.Combine(folder, "model.safetensors"), index = file + ".index.json";
+        if (!File.Exists(file) && !File.Exists(index))
+            throw new ModelFormatException($"{folder}: a model folder must hold model.safetensors or model.safetensors.index.json; there is neither.");
+        return SafetensorsFile.Open(File.Exists(file) ? file : index);
     }
 
     /// <summary>The first BERT checkpoints call the weight of a norm gamma and its bias beta; older masked-language heads hold the decoder's bias themselves.</summary>

@@ -183,13 +183,15 @@ public sealed class VisionTransformer : PretrainedModel, IImageEncoder
     /// <inheritdoc/>
     protected override string BackbonePrefix => "vit";
 
-    /// <summary>Loads a Hugging Face folder, of the bare model or of one with a head.</summary>
+    /// <summary>Loads a Hugging Face folder, of the bare model, with its pooler where the weights have one, or of one with a head.</summary>
     /// <param name="folder">With config.json and model.safetensors.</param>
     /// <param name="device">Where the parameters are kept; the CPU when null.</param>
     public static VisionTransformer FromPretrained(string folder, Device? device = null)
     {
         ConfigJson json = ConfigJson.Read(folder);
-        VisionTransformer model = new(VisionTransformerConfig.FromJson(json), pooler: json.FirstText("architectures") is null or "ViTModel");
+        VisionTransformerConfig config = VisionTransformerConfig.FromJson(json);
+        bool pooler = json.FirstText("architectures") is null or "ViTModel" && HoldsKey(folder, "pooler.dense.weight", "vit");
+        VisionTransformer model = new(config, pooler);
         model.LoadWeights(folder, device ?? Device.Cpu);
         return model;
     }

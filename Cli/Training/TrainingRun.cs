@@ -194,7 +194,7 @@ public sealed class TrainingRun : IDisposable
         ImageTextBatchBuilder builder = new(_dataset, _parts.Preprocessor, _parts.Tokenizer, _parts.ContextLength, augmentation, seed)
         {
             TwoViews = _recipe.TakesTwoViews ? ContrastiveAugmentation.MocoV2(_parts.ImageSize) : null,
-            PairIds = _recipe.ReadsTexts ? PairIds.Of(_dataset) : null,
+            PairIds = _recipe.ReadsTexts ? PairIds.Of(_dataset) : PairIds.OfPictures(_dataset),
         };
 
         // The CPU computes with all its processors already; a GPU leaves them to the pictures.

@@ -63,6 +63,20 @@ public sealed class FolderTests
         Assert.Contains(bert.NamedParameters(), named => named.Name == "pooler.dense.weight");
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void AVisionTransformerHasAPoolerWhereItsWeightsHaveOne(bool pooler)
+    {
+        using TemporaryFolder folder = new();
+        using VisionTransformer model = new(new VisionTransformerConfig { ImageSize = 8, PatchSize = 4, Width = 8, Layers = 1, Heads = 2, HiddenWidth = 16 }, pooler);
+        model.Initialize(Device.Cpu, seed: 1);
+        model.SavePretrained(folder.Path);
+        using VisionTransformer read = VisionTransformer.FromPretrained(folder.Path);
+        Assert.Equal(pooler, read.NamedParameters().Any(named => named.Name == "pooler.dense.weight"));
+        Assert.Equal(model.ParameterCount(), read.ParameterCount());
+    }
+
     [Fact]
     public void ListsEveryKeyThatDiffers()
     {

@@ -46,6 +46,46 @@ public sealed class MocoTests
     }
 
     [Fact]
+    public void OlderKeysOfThePicturesOfTheBatchAreLeftOut()
+    {
+        using Moco<PixelMap> moco = Make(Bare with { ReadsPictures = true }, width: 4);
+        Step(1, [5, 1, 2]);
+        Step(2, [3, 4, 1]);
+        Assert.Equal([5, 1, 2, 3, 4, 1], moco.Queue!.Ids.ToArray());
+        float[] queue = moco.Queue.Features.ToArray();
+        ImageViews views = new(Values([3, 4], 1), Values([3, 4], 2), IndexTensor.FromArray([1, 7, 3], [3]));
+        using (Tape tape = Tape.Record())
+        {
+            Tensor loss = moco.Loss(views).Total;
+            double[][] q = Encode(moco.Encoder, views.First), k = Encode(moco.KeyEncoder!, views.Second), old = [.. ((int[])[0, 2, 4]).Select(row => Array.ConvertAll(queue[(4 * row)..(4 * (row + 1))], v => (double)v))];
+            double expected = Enumerable.Range(0, 3).Average(i => Math.Log(Math.Exp(Dot(q[i], k[i]) / 0.5) + old.Sum(negative => Math.Exp(Dot(q[i], negative) / 0.5))) - (Dot(q[i], k[i]) / 0.5));
+            Assert.Equal(expected, loss.Item(), 1e-5);
+            Assert.Equal(MathF.Log(4), Assert.Single(moco.ChanceLevels(3)).Loss, 1e-6f);
+        }
+
+        Step(3, [1, 2, 3]);
+        Step(4, [7, 8, 9]);
+        using TensorScope scope = new();
+        Assert.Contains("no negative", Assert.Throws<InvalidOperationException>(() => Repeated([5, 6, 0], [5, 6, 0])).Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() => moco.Loss(views with { Pictures = null }));
+        Assert.Throws<ShapeException>(() => moco.Loss(views with { Pictures = IndexTensor.FromArray([1, 2], [2]) }));
+
+        void Step(int seed, int[] pictures)
+        {
+            using Tape tape = Tape.Record();
+            tape.Backward(moco.Loss(new ImageViews(Values([3, 4], seed), Values([3, 4], seed + 9), IndexTensor.FromArray(pictures, [3]))).Total);
+            moco.AfterBackward();
+        }
+
+        void Repeated(int[] first, int[] second)
+        {
+            Step(5, first);
+            Step(6, second);
+            Step(7, second);
+        }
+    }
+
+    [Fact]
     public void TheLossEndToEndComparesWithTheBatchAndTrainsBothEncoders()
     {
         using Moco<PixelMap> moco = Make(Bare with { Strategy = MocoStrategy.EndToEnd }, width: 4);

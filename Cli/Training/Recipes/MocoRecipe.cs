@@ -37,7 +37,7 @@ public sealed class MocoRecipe : ITrainingRecipe
     public TrainableModel Create(string preset, TextTokenizer? tokenizer, RecipeSettings settings, Device device, int seed)
     {
         VisionTransformerConfig config = RecipePresets.Find(Sizes, preset);
-        return Around(() => new VisionTransformer(config), ImagePreprocessor.Vit(config.ImageSize), settings, device, seed);
+        return Around(() => new VisionTransformer(config, pooler: false), ImagePreprocessor.Vit(config.ImageSize), settings, device, seed);
     }
 
     public TrainableModel Load(string folder, RecipeSettings settings, Device device)
@@ -45,13 +45,14 @@ public sealed class MocoRecipe : ITrainingRecipe
 
     private static TrainableModel Around(Func<VisionTransformer> createBackbone, ImagePreprocessor preprocessor, RecipeSettings settings, Device device, int seed)
     {
-        // A queue is some batches long; the key encoder of a short run follows sooner than that of the paper's 200 epochs.
+        // A queue is some batches long, and may hold a small data set more than once, so that it has to know its pictures; the key encoder of a short run
+        // follows sooner than that of the paper's 200 epochs.
         int negatives = settings.QueueSize ?? Math.Max(1, RecipeSettings.SmallQueue / settings.BatchSize) * settings.BatchSize;
         if (negatives % settings.BatchSize != 0) throw new ToolException($"--queue {negatives}: must be a multiple of the batch, {settings.BatchSize}.");
-        MocoConfig config = MocoConfig.V2 with { BatchSize = settings.BatchSize, Negatives = negatives, Momentum = settings.Momentum ?? 0.99 };
+        MocoConfig config = MocoConfig.V2 with { BatchSize = settings.BatchSize, Negatives = negatives, Momentum = settings.Momentum ?? 0.99, ReadsPictures = true };
         Moco<VisionTransformer> objective = new(config, createBackbone, device, seed);
         VisionTransformer model = objective.Encoder.Backbone;
-        return new TrainableModel(model, objective, TrainableModel.Whole(objective, batch => new ImageViews(batch.Images(device), batch.Images(device, view: 1))))
+        return new TrainableModel(model, objective, TrainableModel.Whole(objective, batch => new ImageViews(batch.Images(device), batch.Images(device, view: 1), batch.PairIdsOn(device))))
         {
             Preprocessor = preprocessor,
             Device = device,
