@@ -229,9 +229,7 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
         MaskedTokens masked = Options.Masking.Apply(batch.Text.TokenIds);
         if (masked.Count == 0) return null;
         TextBatch text = batch.Text with { TokenIds = masked.Ids };
-        int[] labels = masked.Labels.ToArray();
-        int[] places = [.. Enumerable.Range(0, labels.Length).Where(i => labels[i] != TokenMasking.IgnoredLabel)];
-        IndexTensor words = IndexTensor.FromArray([.. places.Select(place => labels[place])], [places.Length], imageStates.Device);
+        (int[] places, IndexTensor words) = EncodedRows.Labelled(masked.Labels);
 
         // The head has as many outputs as there are word pieces: it reads the masked places alone.
         Tensor logits = Predict(_model, imageStates);
@@ -244,7 +242,7 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
         Tensor Predict(Albef model, Tensor states)
         {
             Tensor fused = model.Fuse(model.EncodeText(text), text.Mask, states);
-            return model.PredictTokens(EncodedRows.Gather(fused.Reshape([labels.Length, fused.Shape[2]]), places));
+            return model.PredictTokens(EncodedRows.Gather(fused.Reshape([masked.Labels.Shape.Length, fused.Shape[2]]), places));
         }
     }
 

@@ -1,4 +1,5 @@
 using MiniVlp.Autograd;
+using MiniVlp.Nn.Pretraining;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Models;
@@ -52,6 +53,14 @@ internal static class EncodedRows
         Shape shape = x.Shape;
         Tensor gathered = x.Reshape([shape[0], shape.Length / shape[0]]).GatherRows(IndexTensor.FromArray(rows, [rows.Length], x.Device));
         return gathered.Reshape([rows.Length, .. shape.ToArray()[1..]]);
+    }
+
+    /// <summary>The places whose labels count, in order and numbered through all rows, and these labels [places].</summary>
+    public static (int[] Places, IndexTensor Labels) Labelled(IndexTensor labels)
+    {
+        int[] values = labels.ToArray();
+        int[] places = [.. Enumerable.Range(0, values.Length).Where(i => values[i] != TokenMasking.IgnoredLabel)];
+        return (places, IndexTensor.FromArray([.. places.Select(place => values[place])], [places.Length], labels.Device));
     }
 
     /// <summary>ids [n, tokens] at rows [m] to [m, tokens]; <paramref name="values"/> are those of the ids, downloaded once.</summary>

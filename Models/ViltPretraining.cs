@@ -36,6 +36,9 @@ public sealed class ViltForPreTraining : ViltWithHead, IMatchingModel
     /// <summary>Scores of every word piece [batch, text tokens, vocabulary] from the states of <see cref="ViltWithHead.Backbone"/>.</summary>
     public Tensor PredictTokens(ViltStates states) => _words.Forward(states.Text);
 
+    /// <summary>The same of some tokens alone: [tokens, width] to [tokens, vocabulary].</summary>
+    internal Tensor PredictTokens(Tensor tokens) => _words.Forward(tokens);
+
     /// <summary>Scores [batch, 2] of "do not belong together" (0) and "belong together" (1).</summary>
     public Tensor PredictMatch(ViltStates states) => _matching.Forward(Backbone.Pool(states));
 
@@ -154,7 +157,11 @@ public sealed class ViltPretraining : PretrainingObjective<PairBatch>
         MaskedTokens masked = _options.Masking.Apply(batch.Text.TokenIds);
         if (masked.Count == 0) return parts;
         ViltStates words = Vilt.Backbone.Forward(batch.Text with { TokenIds = masked.Ids }, new ImageBatch(batch.Images));
-        parts.Add("mlm", Vilt.PredictTokens(words).CrossEntropy(masked.Labels));
+
+        // The head has as many outputs as there are word pieces: it reads the masked places alone.
+        (int[] places, IndexTensor labels) = EncodedRows.Labelled(masked.Labels);
+        Tensor text = words.Text.Reshape([masked.Labels.Shape.Length, words.Text.Shape[-1]]);
+        parts.Add("mlm", Vilt.PredictTokens(EncodedRows.Gather(text, places)).CrossEntropy(labels));
         return parts;
     }
 
@@ -163,15 +170,23 @@ public sealed class ViltPretraining : PretrainingObjective<PairBatch>
     {
         Generator generator = Generator.Current;
         int[] sources = new int[ids.Length], matches = new int[ids.Length];
+        ILookup<int, int> rows = Enumerable.Range(0, ids.Length).ToLookup(row => ids[row]);
         for (int i = 0; i < ids.Length; i++)
         {
-            int[] others = [.. Enumerable.Range(0, ids.Length).Where(j => ids[j] != ids[i])];
-            bool stays = generator.NextUniform() >= _options.MismatchRate || others.Length == 0;
-            sources[i] = stays ? i : others[generator.Next(others.Length)];
+            int others = ids.Length - rows[ids[i]].Count();
+            bool stays = generator.NextUniform() >= _options.MismatchRate || others == 0;
+            sources[i] = stays ? i : RowOfOther(generator.Next(others), rows[ids[i]]);
             matches[i] = stays ? 1 : 0;
         }
 
         return (sources, matches);
+
+        // The rows of the own picture come in order: each that is not above the row so far moves it on.
+        static int RowOfOther(int row, IEnumerable<int> own)
+        {
+            foreach (int taken in own) if (taken <= row) row++;
+            return row;
+        }
     }
 
     private Tensor AlignmentLoss(ViltStates pairs, TextBatch text, int[] matches)

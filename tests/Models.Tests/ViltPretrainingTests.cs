@@ -108,6 +108,23 @@ public sealed class ViltPretrainingTests
         Assert.Equal(0.5, (half - none) / (all - none), 3 * Math.Sqrt(0.25 / Count));
     }
 
+    /// <summary>The head reads the masked places alone; the loss is that of all places with the labels that count.</summary>
+    [Fact]
+    public void WordsAreToldFromTheTruePicture()
+    {
+        using ViltForPreTraining model = NewModel();
+        using TensorScope scope = new();
+        PairBatch batch = Pairs(Random(3 * 3 * Size * Size, seed: 4), ["a red star", "two blue rings left of a green heart", "ring"], [1, 2, 3]);
+        TokenMasking masking = Masking with { Rate = 0.5 };
+        Generator generator = new(8);
+        // Three pairs ask whether they stay; then the words are masked.
+        for (int pair = 0; pair < 3; pair++) generator.NextUniform();
+        MaskedTokens masked = masking.Apply(batch.Text.TokenIds, generator);
+        ViltStates states = model.Backbone.Forward(batch.Text with { TokenIds = masked.Ids }, new ImageBatch(batch.Images));
+        Assert.InRange(masked.Count, 2, 20);
+        Assert.Equal(model.PredictTokens(states).CrossEntropy(masked.Labels).Item(), Part(model, batch, "mlm", options => options with { Masking = masking, MismatchRate = 0 }), 1e-5f);
+    }
+
     /// <summary>The alignment is the distance between words and patches, of matching pairs less that of the others; start, end and padding are no words.</summary>
     [Fact]
     public void TheAlignmentIsTheDistanceOfWordsFromPatches()
