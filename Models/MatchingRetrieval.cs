@@ -25,8 +25,12 @@ public static class MatchingRetrieval
     /// <param name="texts">Of <see cref="IMatchingModel.EncodeTexts"/>, with a mask or without padding.</param>
     /// <param name="candidates">k: 128 for Flickr30K and 256 for COCO in ALBEF; all when there are fewer.</param>
     /// <param name="pairsAtOnce">How many pairs go through the model at once.</param>
+    /// <param name="progress">Told after each of these how many pairs are scored, and of how many.</param>
+    /// <param name="cancellation">Stops before the next of these.</param>
     /// <exception cref="ArgumentOutOfRangeException">A number is not positive.</exception>
-    public static MatchingScores Score(IMatchingModel model, EncodedImages images, EncodedTexts texts, int candidates = 128, int pairsAtOnce = 64)
+    /// <exception cref="OperationCanceledException">It was stopped.</exception>
+    public static MatchingScores Score(
+        IMatchingModel model, EncodedImages images, EncodedTexts texts, int candidates = 128, int pairsAtOnce = 64, Action<int, int>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(images);
@@ -48,10 +52,13 @@ public static class MatchingRetrieval
         foreach ((int image, int[] found) in textsOfImage.Index()) foreach (int text in found) matches[(image, text)] = 0;
         foreach ((int text, int[] found) in imagesOfText.Index()) foreach (int image in found) matches[(image, text)] = 0;
         PairScorer scorer = new(model, images, texts);
+        int scored = 0;
         foreach ((int Image, int Text)[] pairs in matches.Keys.OrderBy(pair => pair).Chunk(pairsAtOnce))
         {
+            cancellation.ThrowIfCancellationRequested();
             float[] scores = scorer.Score(pairs);
             for (int i = 0; i < pairs.Length; i++) matches[pairs[i]] = scores[i];
+            progress?.Invoke(scored += pairs.Length, matches.Count);
         }
 
         return new MatchingScores(

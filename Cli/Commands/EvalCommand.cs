@@ -129,7 +129,9 @@ internal sealed class EvalCommand : Command
         {
             IImageTextDataset dataset = _inputs.Open(context, model);
             return EncodingProgress.Run(
-                context, dataset, report => RetrievalEvaluation.Run(model, new EvaluationRun(dataset, _inputs.BatchSize(context.Arguments), Progress: report, Cancellation: context.Cancellation), candidates));
+                context,
+                dataset,
+                (encoded, scored) => RetrievalEvaluation.Run(model, new EvaluationRun(dataset, _inputs.BatchSize(context.Arguments), Progress: encoded, Cancellation: context.Cancellation), candidates, scored));
         }
     }
 

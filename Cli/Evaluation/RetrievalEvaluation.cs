@@ -32,8 +32,9 @@ public static class RetrievalEvaluation
     /// How many candidates of each query are put in order by the matching score; null for the coarse search alone, or for all where the model has no
     /// embeddings.
     /// </param>
+    /// <param name="scored">Told how many pairs have been scored, and of how many.</param>
     /// <exception cref="ToolException">The model cannot, or no sample has a caption.</exception>
-    public static StagedRetrieval Run(ModelFolder folder, EvaluationRun run, int? candidates)
+    public static StagedRetrieval Run(ModelFolder folder, EvaluationRun run, int? candidates, Action<int, int>? scored = null)
     {
         IMatchingModel model = folder.Model as IMatchingModel ?? throw new ToolException(
             $"{folder.Model.Architecture} cannot put pairs of pictures and texts in order; AlbefForPreTraining, BlipForImageTextRetrieval and ViltForImageAndTextRetrieval can.");
@@ -49,7 +50,7 @@ public static class RetrievalEvaluation
         }
 
         int count = candidates ?? Math.Max(imageCount, textCount);
-        MatchingScores scores = MatchingRetrieval.Score(model, images, texts, count, run.BatchSize);
+        MatchingScores scores = MatchingRetrieval.Score(model, images, texts, count, run.BatchSize, scored, run.Cancellation);
         RetrievalResult fine = RetrievalMetrics.Evaluate(scores.ImageToText, scores.TextToImage, imageCount, textCount, pairing.Pairs);
         return new StagedRetrieval(scores.Coarse is { } coarse ? Evaluate(coarse) : null, fine, count);
 

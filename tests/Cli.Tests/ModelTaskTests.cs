@@ -75,6 +75,15 @@ public sealed class ModelTaskTests
         Assert.Equal((0.0, 0.0), (both.Coarse!.ImageToText.R1, both.Coarse.TextToImage.R1));
         Assert.Equal((1.0, 1.0), (both.Fine.ImageToText.R1, both.Fine.TextToImage.R1));
 
+        // It says how far it is, and stops between two batches.
+        using CancellationTokenSource interrupt = new();
+        List<(int Done, int All)> seen = [];
+        RetrievalEvaluation.Run(folder, new EvaluationRun(data, 2), candidates: 3, (done, all) => seen.Add((done, all)));
+        Assert.Equal((seen[0].All, seen[0].All), seen[^1]);
+        Assert.Equal(Enumerable.Range(1, seen.Count - 1).Select(batch => 2 * batch), seen[..^1].Select(step => step.Done));
+        Assert.Throws<OperationCanceledException>(() => RetrievalEvaluation.Run(
+            folder, new EvaluationRun(data, 2, Cancellation: interrupt.Token), candidates: 3, (done, _) => { Assert.Equal(2, done); interrupt.Cancel(); }));
+
         StagedRetrieval coarse = RetrievalEvaluation.Run(folder, new EvaluationRun(data, 64), candidates: null);
         Assert.Null(coarse.Fine);
         Assert.Equal(both.Coarse, coarse.Coarse);
