@@ -85,6 +85,7 @@ internal sealed class TrainCommand : ToolCommand
         if (!resume && File.Exists(Path.Combine(folder, "config.json"))) throw new ToolException($"--out {folder}: there is a model in this folder, which training would overwrite; name another folder.");
         JsonObject? saved = resume ? TrainingRun.ReadState(folder) : null;
         ITrainingRecipe recipe = FindRecipe(context.Arguments, saved);
+        RefuseIgnored(context.Arguments, recipe, resume);
         TrainingOptions options = ReadOptions(context, recipe, saved);
         RecipeSettings settings = ReadSettings(context.Arguments, recipe, saved, options.BatchSize);
         string model = resume ? folder : context.Arguments.GetValue(_model)!;
@@ -99,6 +100,16 @@ internal sealed class TrainCommand : ToolCommand
         TrainingSummary summary = TrainingDisplay.Run(context.Console, "training", observer => training.Run(observer, context.Cancellation));
         Report(context, folder, summary);
         return context.Cancellation.IsCancellationRequested && !summary.IsComplete ? ExitCode.Interrupted : ExitCode.Success;
+    }
+
+    /// <summary>Options that would change nothing.</summary>
+    private void RefuseIgnored(ParseResult arguments, ITrainingRecipe recipe, bool resume)
+    {
+        foreach (Option option in (Option[])[_model, _tokenizer, _vocabulary])
+            if (resume && IsGiven(arguments, option)) throw new ToolException($"{option.Name}: --resume goes on with the model and the tokenizer in --out.");
+        if (recipe.TakesTwoViews && IsGiven(arguments, _noAugmentation)) throw new ToolException($"--no-augmentation: the recipe {recipe.Name} compares two augmented views of each picture.");
+        if (IsGiven(arguments, _vocabulary) && (!recipe.ReadsTexts || arguments.GetValue(_tokenizer) is not null || Directory.Exists(arguments.GetValue(_model))))
+            throw new ToolException("--vocabulary: no vocabulary is built here, since the recipe reads no texts, or the tokenizer is given, or the model has its own.");
     }
 
     private static void Report(ToolContext context, string folder, TrainingSummary summary)

@@ -30,6 +30,7 @@ public sealed class TrainingRun : IDisposable
     private readonly string _folder;
     private readonly PlannedSchedule _schedule;
     private readonly Trainer _trainer;
+    private readonly Lazy<string> _fingerprint;
     private MetricsHistory _history = new();
     private double _secondsBefore;
     private (long Epoch, int Position) _start;
@@ -48,6 +49,7 @@ public sealed class TrainingRun : IDisposable
         _recipe = recipe;
         _parts = parts;
         _dataset = dataset;
+        _fingerprint = new Lazy<string>(() => DataFingerprint.Of(dataset));
         _options = options;
         _settings = settings;
         _folder = folder;
@@ -95,6 +97,10 @@ public sealed class TrainingRun : IDisposable
         RequireSame(state, "samples", _dataset.Count);
         RequireSame(state, "batch_size", _options.BatchSize);
         RequireSame(state, "seed", _options.Seed);
+
+        // Trainings from before there was a fingerprint say nothing of theirs.
+        if (state["fingerprint"] is not null && Read<string>(state, "fingerprint") != _fingerprint.Value)
+            throw new ToolException($"{CheckpointFolder(_folder)}: the training was started with other data of as many samples, of which captions or pictures differ from those of --data; --resume needs the same.");
         _start = (Read<long>(state, "epoch"), Read<int>(state, "position"));
         _secondsBefore = Read<double>(state, "seconds");
         if (_schedule.TotalSteps is null && state["total_steps"] is not null) _schedule.TotalSteps = Read<int>(state, "total_steps");
@@ -241,6 +247,7 @@ public sealed class TrainingRun : IDisposable
             ["epoch"] = loader.Epoch,
             ["position"] = loader.Position,
             ["samples"] = _dataset.Count,
+            ["fingerprint"] = _fingerprint.Value,
             ["batch_size"] = _options.BatchSize,
             ["seed"] = _options.Seed,
             ["micro_batch_size"] = _options.MicroBatchSize,

@@ -101,6 +101,11 @@ public sealed class TrainCommandTests(TrainedModel trained) : IClassFixture<Trai
     {
         ToolRun.Of(TrainedModel.Arguments(trained.Folder)).Fails(ExitCode.Failure, "--resume");
         ToolRun.Of("train", "--data", TrainedModel.Data, "--out", trained.Folder, "--batch", "8", "--seed", "3", "--resume").Fails(ExitCode.Failure, "batch_size 16", "8");
+        ToolRun.Of("train", "--data", "scenes:test:96", "--out", trained.Folder, "--batch", "16", "--seed", "3", "--resume").Fails(ExitCode.Failure, "other data of as many samples");
+        foreach ((string option, string value) in ((string, string)[])[("--model", "tiny"), ("--tokenizer", trained.Folder), ("--vocabulary", "100")])
+            ToolRun.Of("train", "--data", TrainedModel.Data, "--out", trained.Folder, "--resume", option, value).Fails(ExitCode.Failure, option, "--resume goes on");
+        ToolRun.Of("train", "--recipe", "moco", "--data", TrainedModel.Data, "--out", _folder["a"], "--no-augmentation").Fails(ExitCode.Failure, "--no-augmentation", "moco");
+        ToolRun.Of("train", "--data", TrainedModel.Data, "--out", _folder["a"], "--tokenizer", trained.Folder, "--vocabulary", "100").Fails(ExitCode.Failure, "--vocabulary");
         Directory.CreateDirectory(_folder["foreign"]);
         File.WriteAllText(Path.Combine(_folder["foreign"], "config.json"), "{}");
         ToolRun.Of(TrainedModel.Arguments(_folder["foreign"])).Fails(ExitCode.Failure, "overwrite");

@@ -16,9 +16,9 @@ public sealed class TrainedModel : IDisposable
     /// <summary>The model folder; not to be changed.</summary>
     public string Folder { get; }
 
-    /// <summary>The command that trained it, for another folder and length.</summary>
+    /// <summary>The command that trained it, for another folder and length; what is resumed has its model.</summary>
     public static string[] Arguments(string folder, params string[] more)
-        => ["train", "--data", Data, "--model", "tiny", "--batch", "16", "--threads", "1", "--seed", "3", "--json", "--out", folder, .. more];
+        => ["train", "--data", Data, .. more.Contains("--resume") ? [] : (string[])["--model", "tiny"], "--batch", "16", "--threads", "1", "--seed", "3", "--json", "--out", folder, .. more];
 
     public void Dispose() => _folder.Dispose();
 }
