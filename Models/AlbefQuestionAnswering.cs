@@ -59,10 +59,11 @@ public sealed class AlbefQuestionAnswering : PretrainedModel, IAnswerRanker
     /// A model that starts from a pre-trained one: the decoder from its fusion layers, its word embeddings and its masked-language head.
     /// </summary>
     /// <param name="pretrained">The pre-trained model; it stays as it is.</param>
-    public static AlbefQuestionAnswering From(Albef pretrained)
+    /// <param name="seed">Of projections that cannot start from it, where image and text differ in width.</param>
+    public static AlbefQuestionAnswering From(Albef pretrained, int seed = 0)
     {
         AlbefQuestionAnswering model = new(pretrained.Config);
-        model.Initialize(pretrained.Temperature.Value.Device);
+        model.Initialize(pretrained.Temperature.Value.Device, seed);
         int first = model.TextEncoder.Config.FusionLayer!.Value;
 
         // The decoder's cross-attention reads question states instead of image tokens: where both are equally wide it starts from the pre-trained one.
@@ -133,13 +134,7 @@ public sealed class AlbefQuestionAnswering : PretrainedModel, IAnswerRanker
             throw new ShapeException($"AlbefQuestionAnswering: {count} answers need as many questions and weights, found {questionOfAnswer?.Count ?? batch} and {weights?.Count ?? count}.");
         Tensor states = Ask(images, questions);
         IndexTensor? mask = questions.Mask;
-        if (questionOfAnswer is not null)
-        {
-            int[] rows = [.. questionOfAnswer];
-            states = EncodedRows.Gather(states, rows);
-            mask = mask is null ? null : EncodedRows.Gather(mask.ToArray(), mask.Shape[1], rows, states.Device);
-        }
-
+        if (questionOfAnswer is not null) (states, mask) = EncodedRows.Gather(states, mask, [.. questionOfAnswer]);
         Tensor likelihoods = LogLikelihoods(answers, states, mask);
         if (weights is not null) likelihoods *= Tensor.FromArray([.. weights], [count], states.Device);
         return likelihoods.Sum() * (-1f / batch);

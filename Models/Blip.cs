@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using MiniVlp.Autograd;
+using MiniVlp.Kernels;
 using MiniVlp.Models.Generation;
 using MiniVlp.Nn;
 using MiniVlp.Tensors;
@@ -391,12 +392,13 @@ public sealed class BlipTextDecoder : Module
     /// <param name="logits">[batch, tokens, vocabulary], as <see cref="Forward"/> gives them.</param>
     /// <param name="labels">[batch, tokens]: the text itself, -100 where a token does not count; position t is compared with label t + 1.</param>
     /// <param name="labelSmoothing">ε; the config's when null.</param>
-    public Tensor Loss(Tensor logits, IndexTensor labels, float? labelSmoothing = null)
+    /// <param name="reduction">One value, or one for each position, [batch, tokens].</param>
+    public Tensor Loss(Tensor logits, IndexTensor labels, float? labelSmoothing = null, Reduction reduction = Reduction.Mean)
     {
         int tokens = labels.Shape[-1];
         int[] values = labels.ToArray();
         for (int i = 0; i < values.Length; i++) values[i] = i % tokens + 1 < tokens ? values[i + 1] : -100;
-        return logits.CrossEntropy(IndexTensor.FromArray(values, labels.Shape, labels.Device), labelSmoothing: labelSmoothing ?? Network.Config.LabelSmoothing);
+        return logits.CrossEntropy(IndexTensor.FromArray(values, labels.Shape, labels.Device), labelSmoothing: labelSmoothing ?? Network.Config.LabelSmoothing, reduction: reduction);
     }
 
     /// <summary>The decoder with something to look at: context [rows, contextTokens, image width] and its mask [rows, contextTokens].</summary>

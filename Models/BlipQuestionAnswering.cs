@@ -1,4 +1,6 @@
 using System.Text.Json.Nodes;
+using MiniVlp.Autograd;
+using MiniVlp.Kernels;
 using MiniVlp.Models.Generation;
 using MiniVlp.Nn;
 using MiniVlp.Tensors;
@@ -84,7 +86,7 @@ public sealed class BlipQuestionAnswering : PretrainedModel, IAnswerRanker, IAns
     /// <param name="questionMask">[batch, question tokens], 1 for a token and 0 for padding; all ones when null.</param>
     public Tensor AnswerLogits(TextBatch answers, Tensor questionStates, IndexTensor? questionMask) => TextDecoder.Forward(answers, questionStates, questionMask);
 
-    /// <summary>Mean cross-entropy of the answers' word pieces, with <see cref="BlipTextConfig.LabelSmoothing"/>.</summary>
+    /// <summary>Mean cross-entropy of the answers' word pieces, with <see cref="BlipTextConfig.LabelSmoothing"/>, as <c>transformers</c> has it.</summary>
     /// <param name="images">[batch, 3, size, size].</param>
     /// <param name="questions">[batch, tokens].</param>
     /// <param name="answers">[batch, tokens] as a tokenizer writes them: [DEC] takes the place of the first token; padding does not count.</param>
@@ -92,6 +94,30 @@ public sealed class BlipQuestionAnswering : PretrainedModel, IAnswerRanker, IAns
     {
         (TextBatch decoded, IndexTensor labels) = BlipTokens.ForDecoding(answers, Config.Text);
         return TextDecoder.Loss(AnswerLogits(decoded, Ask(images, questions), questions.Mask), labels);
+    }
+
+    /// <summary>
+    /// 1/batch · Σ weight · cross-entropy over all answers of all questions, each summed over its word pieces, with
+    /// <see cref="BlipTextConfig.LabelSmoothing"/>: what the original is fine-tuned by (arXiv:2201.12086, section 5.3).
+    /// </summary>
+    /// <param name="images">[batch, 3, size, size].</param>
+    /// <param name="questions">[batch, tokens].</param>
+    /// <param name="answers">[answers, tokens] as a tokenizer writes them: [DEC] takes the place of the first token; padding does not count.</param>
+    /// <param name="questionOfAnswer">The question of each answer; answer i is that of question i when null.</param>
+    /// <param name="weights">Of the answers, such as the share of people who gave them; ones when null.</param>
+    /// <exception cref="ShapeException">There are not as many answers as their questions and weights.</exception>
+    public Tensor WeightedLoss(Tensor images, TextBatch questions, TextBatch answers, IReadOnlyList<int>? questionOfAnswer = null, IReadOnlyList<float>? weights = null)
+    {
+        int batch = images.Shape[0], count = answers.TokenIds.Shape[0];
+        if ((questionOfAnswer?.Count ?? batch) != count || (weights?.Count ?? count) != count)
+            throw new ShapeException($"BlipQuestionAnswering: {count} answers need as many questions and weights, found {questionOfAnswer?.Count ?? batch} and {weights?.Count ?? count}.");
+        Tensor states = Ask(images, questions);
+        IndexTensor? mask = questions.Mask;
+        if (questionOfAnswer is not null) (states, mask) = EncodedRows.Gather(states, mask, [.. questionOfAnswer]);
+        (TextBatch decoded, IndexTensor labels) = BlipTokens.ForDecoding(answers, Config.Text);
+        Tensor losses = TextDecoder.Loss(AnswerLogits(decoded, states, mask), labels, reduction: Reduction.None).Sum(1);
+        if (weights is not null) losses *= Tensor.FromArray([.. weights], [count], states.Device);
+        return losses.Sum() * (1f / batch);
     }
 
     /// <summary>The decoder with these questions to look at, for <see cref="TextGenerator"/>.</summary>

@@ -63,6 +63,10 @@ internal static class EncodedRows
         return (places, IndexTensor.FromArray([.. places.Select(place => values[place])], [places.Length], labels.Device));
     }
 
+    /// <summary>States [n, tokens, width] and their mask [n, tokens] at rows [m].</summary>
+    public static (Tensor States, IndexTensor? Mask) Gather(Tensor states, IndexTensor? mask, ReadOnlySpan<int> rows)
+        => (Gather(states, rows), mask is null ? null : Gather(mask.ToArray(), mask.Shape[1], rows, states.Device));
+
     /// <summary>ids [n, tokens] at rows [m] to [m, tokens]; <paramref name="values"/> are those of the ids, downloaded once.</summary>
     public static IndexTensor Gather(int[] values, int tokens, ReadOnlySpan<int> rows, Device device)
     {

@@ -186,7 +186,7 @@ internal sealed class ViltClassifier : Module
 /// <summary>
 /// ViLT that answers questions about pictures by choosing among known answers. Parameter names are those of <c>ViltForQuestionAnswering</c>.
 /// </summary>
-public sealed class ViltForQuestionAnswering : ViltWithHead
+public sealed class ViltForQuestionAnswering : ViltWithHead, IAnswerClassifier
 {
     private readonly ViltClassifier _classifier;
 
@@ -229,6 +229,9 @@ public sealed class ViltForQuestionAnswering : ViltWithHead
 
     /// <summary>Scores of the answers [batch, answers] to questions about pictures, row by row.</summary>
     public Tensor Forward(TextBatch questions, ImageBatch images) => Classify(Backbone.Forward(questions, images));
+
+    /// <inheritdoc/>
+    Tensor IAnswerClassifier.AnswerLogits(Tensor images, TextBatch questions) => Forward(questions, new ImageBatch(images));
 
     /// <summary>Mean binary cross-entropy over all answers, times their number.</summary>
     /// <param name="questions">[batch, tokens].</param>

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using MiniVlp.Autograd;
 using MiniVlp.Models.Generation;
+using MiniVlp.Nn;
 using MiniVlp.Tensors;
 using MiniVlp.Tensors.Safetensors;
 using Xunit;
@@ -87,6 +88,57 @@ public sealed class BlipTests
         Assert.Equal(expected.Tokens, found.Tokens);
         Assert.Equal(expected.Score, found.Score, 1e-4f);
         Assert.NotEqual(expected.Score, model.Answer(images, questions, greedy, attendToPadding: true).Texts[1].Score, 1e-3f);
+    }
+
+    /// <summary>
+    /// Σ weight · cross-entropy / batch, an answer's word pieces summed with a smoothing of 0.1, against the formula in double precision; and for one answer
+    /// each the mean over word pieces that transformers gives, times their number.
+    /// </summary>
+    [Fact]
+    public void TheWeightedLossCountsEveryAnswerOfAQuestion()
+    {
+        using BlipQuestionAnswering plain = BlipQuestionAnswering.FromPretrained(Goldens.Folder("blip_vqa"));
+        using BlipQuestionAnswering model = new(plain.Config with { Text = plain.Config.Text with { LabelSmoothing = 0.1f } });
+        model.Initialize(Device.Cpu);
+        StateDict.Copy(plain, model, name => name);
+        using SafetensorsFile inputs = SafetensorsFile.Open(Path.Combine(Goldens.Folder("blip_vqa"), "inputs.safetensors"));
+        using TensorScope scope = new();
+        Tensor images = Floats(inputs, "pixel_values");
+        TextBatch questions = new(Ints(inputs, "input_ids"), Ints(inputs, "attention_mask"));
+        int[][] answers = [[50, 9, 6], [50, 10, 11, 6], [50, 13, 14, 15, 6]];
+        int[] owners = [1, 0, 1];
+        float[] weights = [0.25f, 1, 0.75f];
+        TextBatch padded = new(
+            IndexTensor.FromArray([.. answers.SelectMany(answer => answer.Concat(new int[5 - answer.Length]))], [3, 5]),
+            IndexTensor.FromArray([.. answers.SelectMany(answer => Enumerable.Repeat(1, answer.Length).Concat(new int[5 - answer.Length]))], [3, 5]));
+        Tensor states = model.Ask(images, questions);
+        double expected = 0, unweighted = 0;
+        for (int i = 0; i < 3; i++)
+        {
+            int row = owners[i], tokens = answers[i].Length;
+            TextBatch text = new(IndexTensor.FromArray([.. answers[i], .. answers[i]], [2, tokens]));
+            float[] logits = model.AnswerLogits(text, states, questions.Mask).ToArray();
+            int vocabulary = model.Config.Text.VocabularySize;
+            double loss = 0;
+            for (int t = 0; t + 1 < tokens; t++)
+            {
+                double[] scores = [.. logits.AsSpan(((row * tokens) + t) * vocabulary, vocabulary).ToArray().Select(value => (double)value)];
+                double normalizer = Math.Log(scores.Sum(Math.Exp));
+                loss += normalizer - (0.9 * scores[answers[i][t + 1]]) - (0.1 * scores.Average());
+            }
+
+            expected += weights[i] * loss / 2;
+            if (i < 2) unweighted += loss / 2;
+        }
+
+        Assert.Equal(expected, model.WeightedLoss(images, questions, padded, owners, weights).Item(), 1e-4);
+
+        // Answers 1 and 0 are those of questions 0 and 1: five word pieces are predicted.
+        TextBatch two = new(IndexTensor.FromArray([.. answers[1], .. answers[0], 0], [2, 4]), IndexTensor.FromArray([1, 1, 1, 1, 1, 1, 1, 0], [2, 4]));
+        Assert.Equal(unweighted, model.WeightedLoss(images, questions, two).Item(), 1e-4);
+        Assert.Equal(unweighted * 2 / 5, model.Loss(images, questions, two).Item(), 1e-4);
+        Assert.Throws<ShapeException>(() => model.WeightedLoss(images, questions, padded));
+        Assert.Throws<ShapeException>(() => model.WeightedLoss(images, questions, padded, owners, [1f]));
     }
 
     [Fact]

@@ -55,6 +55,9 @@ public sealed class ViltTests
         TextBatch text = new(IndexTensor.FromArray([1, 7, 9, 2, 1, 7, 9, 2], [2, 4]));
         float[] scores = model.Forward(text, new ImageBatch(Tensor.FromArray(Random(2 * 3 * 20 * 20, seed: 1), [2, 3, 20, 20]))).ToArray();
         Assert.True(scores[..7].Zip(scores[7..]).Max(pair => Math.Abs(pair.First - pair.Second)) > 1e-3f);
+        IAnswerClassifier classifier = model;
+        Assert.Equal(7, classifier.Answers.Count);
+        Assert.Equal(scores, classifier.AnswerLogits(Tensor.FromArray(Random(2 * 3 * 20 * 20, seed: 1), [2, 3, 20, 20]), text).ToArray());
     }
 
     /// <summary>There is no reference for several pictures: it must be what the bare model pools from each, under modality 1, 2, ..., behind the classifier.</summary>
