@@ -104,6 +104,24 @@ public sealed class VqaDataset : IImageTextDataset
         return _firstOfPicture[_entries[index].File];
     }
 
+    /// <summary>
+    /// The answers that were given most often, most frequent first: what a model that ranks or classifies chooses from (arXiv 1505.00468, section 4.1).
+    /// </summary>
+    /// <param name="annotations">The json file of answers to the questions that a model is trained on.</param>
+    /// <param name="most">How many at most; ALBEF and BLIP choose from 3128.</param>
+    /// <exception cref="InvalidDataException">The file is damaged or has no annotation.</exception>
+    public static IReadOnlyList<string> FrequentAnswers(string annotations, int most = 3128)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(annotations);
+        ArgumentOutOfRangeException.ThrowIfLessThan(most, 1);
+        string[] answers =
+        [
+            .. ReadAnswers(annotations).Values.SelectMany(annotation => annotation.Answers).GroupBy(answer => answer, StringComparer.Ordinal)
+                .OrderByDescending(same => same.Count()).ThenBy(same => same.Key, StringComparer.Ordinal).Select(same => same.Key).Take(most),
+        ];
+        return answers.Length > 0 ? answers : throw new InvalidDataException($"{annotations}: there is no annotation.");
+    }
+
     private static Dictionary<long, (string? Kind, string[] Answers)> ReadAnswers(string path)
     {
         Dictionary<long, (string? Kind, string[] Answers)> answers = [];
