@@ -63,15 +63,18 @@ internal sealed class EvalCommand : Command
             => Warn(context, ModelFolder.Open(context.Arguments.GetRequiredValue(_model), context.Device, needsGradients ? null : context.PackedWeights));
 
         /// <summary>What --data names, cut to --limit.</summary>
-        public IImageTextDataset Open(ToolContext context, ModelFolder model)
+        /// <param name="context">Of the command.</param>
+        /// <param name="model">Says how large scenes are.</param>
+        /// <param name="annotations">The file of answers to a file of questions.</param>
+        public IImageTextDataset Open(ToolContext context, ModelFolder model, string? annotations = null)
         {
             ParseResult arguments = context.Arguments;
-            IImageTextDataset dataset = DataArgument.Open(Data(arguments), model.ImageSize, SceneSplit.Validation, SceneCount, TableOptions(arguments));
+            IImageTextDataset dataset = DataArgument.Open(Data(arguments), model.ImageSize, SceneSplit.Validation, SceneCount, TableOptions(arguments), annotations: annotations);
             return Limit(arguments) is { } limit && limit < dataset.Count ? new FirstSamples(dataset, limit) : dataset;
         }
 
         /// <summary>How tables and picture paths are read.</summary>
-        public ImageTextOptions TableOptions(ParseResult arguments) => new()
+        private ImageTextOptions TableOptions(ParseResult arguments) => new()
         {
             ImageColumn = arguments.GetValue(_table.ImageColumn),
             CaptionColumn = arguments.GetValue(_table.CaptionColumn),

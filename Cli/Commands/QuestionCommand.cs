@@ -1,16 +1,16 @@
 using System.CommandLine;
+using MiniVlp.Cli.Datasets;
 using MiniVlp.Cli.Evaluation;
 using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Scenes;
-using MiniVlp.Data.Skia;
 
 namespace MiniVlp.Cli.Commands;
 
 /// <summary><c>minivlp eval vqa</c>.</summary>
 internal sealed class QuestionCommand : TaskCommand
 {
-    private readonly Option<string?> _annotations = new("--annotations") { Description = "With a VQA v2 file of questions as --data: the file of answers.", HelpName = "FILE.json" };
-    private readonly Option<string[]> _answers = new("--answers") { Description = "Answers that a ranking model chooses from, or a file with one per line; on scenes all words that answer something.", HelpName = "TEXT|FILE", AllowMultipleArgumentsPerToken = true };
+    private readonly Option<string?> _annotations = DataArgument.CreateAnnotationsOption();
+    private readonly Option<string[]> _answers = new("--answers") { Description = "Answers that a ranking model chooses from, a file with one per line, or the VQA v2 file of answers that it was trained on (its most frequent 3128); on scenes all words that answer something.", HelpName = "TEXT|FILE", AllowMultipleArgumentsPerToken = true };
 
     private readonly Option<bool> _generate = new("--generate") { Description = "Let the model write answers instead of ranking those of --answers." };
 
@@ -25,16 +25,11 @@ internal sealed class QuestionCommand : TaskCommand
     protected override (IImageTextDataset Dataset, Func<EvaluationRun, TaskResult> Evaluate) Prepare(ToolContext context, ModelFolder model)
     {
         SceneQuestionDataset? scenes = Inputs.Scenes(context, model) is { } options ? new SceneQuestionDataset(options) : null;
-        IReadOnlyList<string>? answers = context.Arguments.GetValue(_generate) ? null : OptionRules.ListOrFile(context.Arguments.GetValue(_answers)) ?? scenes?.Answers;
+        IReadOnlyList<string>? answers = context.Arguments.GetValue(_generate) ? null : ReadAnswers(context.Arguments.GetValue(_answers)) ?? scenes?.Answers;
         QuestionAnswerer answerer = ModelTasks.Answerer(model, answers);
-        return (scenes ?? Open(context, model), run => QuestionEvaluation.Run(answerer, run));
+        return (scenes ?? Inputs.Open(context, model, context.Arguments.GetValue(_annotations)), run => QuestionEvaluation.Run(answerer, run));
     }
 
-    private IImageTextDataset Open(ToolContext context, ModelFolder model)
-    {
-        if (context.Arguments.GetValue(_annotations) is not { } annotations) return Inputs.Open(context, model);
-        return Inputs.Data(context.Arguments) is [string questions]
-            ? new VqaDataset(questions, annotations, new SkiaImageDecoder(), Inputs.TableOptions(context.Arguments))
-            : throw new ToolException("--annotations goes with one file of questions as --data.");
-    }
+    private static IReadOnlyList<string>? ReadAnswers(string[]? given)
+        => given is [string file] && file.EndsWith(".json", StringComparison.OrdinalIgnoreCase) ? VqaDataset.FrequentAnswers(file) : OptionRules.ListOrFile(given);
 }

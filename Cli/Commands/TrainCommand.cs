@@ -25,10 +25,11 @@ internal sealed class TrainCommand : ToolCommand
 
     private readonly Option<string[]> _data = DataArgument.CreateOption();
     private readonly (Option<string?> ImageColumn, Option<string?> CaptionColumn, Option<string?> ImageRoot) _table = DataArgument.CreateTableOptions();
+    private readonly Option<string?> _annotations = DataArgument.CreateAnnotationsOption();
     private readonly Option<string> _output = new("--out") { Description = "The model folder to write.", HelpName = "DIR", Required = true };
     private readonly Option<string> _model = new("--model")
     {
-        Description = $"A preset ({string.Join("; ", TrainingRecipes.All.Select(recipe => $"{recipe.Name}: {string.Join(", ", recipe.Presets)}"))}) or a model folder to train further.",
+        Description = $"A preset ({string.Join("; ", TrainingRecipes.All.Where(recipe => recipe.Presets.Count > 0).Select(recipe => $"{recipe.Name}: {string.Join(", ", recipe.Presets)}"))}) or a model folder to train further; for {string.Join(", ", TrainingRecipes.All.Where(recipe => recipe.Presets.Count == 0).Select(recipe => recipe.Name))} the folder of a pre-trained model.",
         HelpName = "NAME|DIR",
         DefaultValueFactory = _ => "small",
     };
@@ -61,7 +62,7 @@ internal sealed class TrainCommand : ToolCommand
         _recipe.AcceptOnlyFromAmong([.. TrainingRecipes.All.Select(recipe => recipe.Name)]);
         Option[] options =
         [
-            _recipe, _data, _output, _model, _tokenizer, _vocabulary, _epochs, _steps, _minutes, _batch, _microBatch, _learningRate, _finalRate, _weightDecay, _warmup, _warmupSteps,
+            _recipe, _data, _annotations, _output, _model, _tokenizer, _vocabulary, _epochs, _steps, _minutes, _batch, _microBatch, _learningRate, _finalRate, _weightDecay, _warmup, _warmupSteps,
             _queue, _momentum, _maskRatio, _distillation, _captionNoise, _noAugmentation, _resume, _stopAfter, _saveEvery,
         ];
         foreach (Option option in options) Add(option);
@@ -87,7 +88,7 @@ internal sealed class TrainCommand : ToolCommand
         ITrainingRecipe recipe = FindRecipe(context.Arguments, saved);
         RefuseIgnored(context.Arguments, recipe, resume);
         TrainingOptions options = ReadOptions(context, recipe, saved);
-        RecipeSettings settings = ReadSettings(context.Arguments, recipe, saved, options.BatchSize);
+        RecipeSettings settings = ReadSettings(context.Arguments, recipe, saved, options);
         string model = resume ? folder : context.Arguments.GetValue(_model)!;
         IImageTextDataset dataset = OpenData(context, recipe, model, options);
         using TrainableModel parts = resume ? recipe.Load(folder, settings, context.Device) : CreateModel(context, recipe, settings, dataset);
@@ -150,6 +151,8 @@ internal sealed class TrainCommand : ToolCommand
 
     private IImageTextDataset OpenData(ToolContext context, ITrainingRecipe recipe, string model, TrainingOptions options)
     {
+        string? annotations = context.Arguments.GetValue(_annotations);
+        if (annotations is not null && recipe.Texts is not TextKind.Questions) throw new ToolException($"--annotations: the recipe {recipe.Name} reads no questions.");
         int size = Directory.Exists(model) ? ImagePreprocessor.FromPretrained(model).OutputSize(64, 64).Width : recipe.ImageSizeOf(model);
         ImageTextOptions tables = new()
         {
@@ -157,7 +160,7 @@ internal sealed class TrainCommand : ToolCommand
             CaptionColumn = context.Arguments.GetValue(_table.CaptionColumn),
             ImageRoot = context.Arguments.GetValue(_table.ImageRoot),
         };
-        return DataArgument.Open(context.Arguments.GetRequiredValue(_data), size, SceneSplit.Train, options: tables, captionNoise: options.CaptionNoise);
+        return DataArgument.Open(context.Arguments.GetRequiredValue(_data), size, SceneSplit.Train, options: tables, captionNoise: options.CaptionNoise, texts: recipe.Texts, annotations: annotations);
     }
 
     private TrainableModel CreateModel(ToolContext context, ITrainingRecipe recipe, RecipeSettings settings, IImageTextDataset dataset)
@@ -184,13 +187,14 @@ internal sealed class TrainCommand : ToolCommand
         where T : struct
         => arguments.GetValue(option) ?? (saved?[field] is JsonValue value && value.TryGetValue(out T found) ? found : null);
 
-    private RecipeSettings ReadSettings(ParseResult arguments, ITrainingRecipe recipe, JsonObject? saved, int batchSize)
+    private RecipeSettings ReadSettings(ParseResult arguments, ITrainingRecipe recipe, JsonObject? saved, TrainingOptions options)
     {
         foreach ((Option option, RecipeUses use) in ((Option, RecipeUses)[])[(_queue, RecipeUses.Queue), (_momentum, RecipeUses.Momentum), (_maskRatio, RecipeUses.MaskRatio), (_distillation, RecipeUses.Distillation)])
             if (IsGiven(arguments, option) && !recipe.Uses.HasFlag(use)) throw new ToolException($"{option.Name}: the recipe {recipe.Name} has no such thing.");
         return new RecipeSettings
         {
-            BatchSize = batchSize,
+            BatchSize = options.BatchSize,
+            Seed = options.Seed,
             QueueSize = Given(arguments, _queue, saved, "queue_size"),
             Momentum = Given(arguments, _momentum, saved, "momentum"),
             MaskRatio = Given(arguments, _maskRatio, saved, "mask_ratio"),
@@ -209,6 +213,7 @@ internal sealed class TrainCommand : ToolCommand
         bool isScenes = arguments.GetRequiredValue(_data).Any(DataArgument.IsScenes);
         double noise = Given(arguments, _captionNoise, saved, "caption_noise") ?? 0;
         if (noise > 0 && !isScenes) throw new ToolException("--caption-noise: only the captions of scenes can be made wrong, since only there is it known what is right.");
+        if (noise > 0 && recipe.Texts is not TextKind.Captions) throw new ToolException($"--caption-noise: the recipe {recipe.Name} reads no captions.");
         return new TrainingOptions
         {
             BatchSize = Given(arguments, _batch, saved, "batch_size") ?? defaults.BatchSize,

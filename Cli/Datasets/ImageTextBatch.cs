@@ -35,6 +35,12 @@ public sealed class ImageTextBatch
     /// <summary>Whether such samples are in the batch.</summary>
     public bool HasEqualPairs { get; private set; }
 
+    /// <summary>Answers to the texts, where these are questions.</summary>
+    public AnswerRows? Answers { get; set; }
+
+    /// <summary>[count]: what the texts are to their pictures, as an <see cref="EntailmentLabel"/>; null where nobody says.</summary>
+    public int[]? Labels { get; set; }
+
     private int PixelsPerImage => 3 * ImageSize * ImageSize;
 
     /// <summary>Makes room; memory that is large enough is kept.</summary>

@@ -23,6 +23,9 @@ public sealed class ImageTextBatchBuilder(
     /// <summary>See <see cref="Datasets.PairIds"/>; null when every sample is a negative of every other.</summary>
     public IReadOnlyList<int>? PairIds { get; init; }
 
+    /// <summary>What is read besides the pictures; captions alone when null.</summary>
+    public ISampleTask? Task { get; init; }
+
     /// <summary>For <see cref="DataLoader{TBatch}"/>.</summary>
     public ImageTextBatch Build(int[] indices, BatchContext<ImageTextBatch> context)
         => Build(indices, context.Epoch, context.TryReuse(out ImageTextBatch? used) ? used : new ImageTextBatch());
@@ -34,12 +37,13 @@ public sealed class ImageTextBatchBuilder(
         int views = TwoViews is null ? 1 : 2;
         RgbImage[] images = new RgbImage[views * count];
         string[] captions = new string[count];
+        ImageTextSample[] samples = new ImageTextSample[count];
         for (int i = 0; i < count; i++)
         {
-            ImageTextSample sample = dataset.Get(indices[i]);
-            captions[i] = sample.Caption;
+            ImageTextSample sample = samples[i] = dataset.Get(indices[i]);
+            captions[i] = Task is null ? sample.Caption : Task.TextOf(sample);
             if (TwoViews is not null) (images[i], images[count + i]) = TwoViews.Views(sample.Image, seed, epoch, indices[i]);
-            else if (augmentation is not null) (images[i], captions[i]) = augmentation.Apply(sample.Image, sample.Caption, seed, epoch, indices[i]);
+            else if (augmentation is not null) (images[i], captions[i]) = augmentation.Apply(sample.Image, captions[i], seed, epoch, indices[i]);
             else images[i] = preprocessor.ResizeAndCrop(sample.Image);
 
             if (tokenizer is not null) longest = Math.Max(longest, tokenizer.Encode(captions[i], contextLength).Length);
@@ -49,6 +53,7 @@ public sealed class ImageTextBatchBuilder(
         for (int i = 0; i < images.Length; i++) preprocessor.Normalize(images[i], batch.Image(i / count, i % count));
         tokenizer?.EncodeBatch(captions, batch.TextLength, batch.TokenIds, batch.Mask);
         batch.SetPairIds([.. indices.Select(index => PairIds is null ? index : PairIds[index])]);
+        Task?.AddTargets(batch, samples);
         return batch;
     }
 

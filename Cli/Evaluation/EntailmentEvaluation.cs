@@ -1,7 +1,6 @@
 using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Images;
 using MiniVlp.Data.Metrics;
-using MiniVlp.Models;
 
 namespace MiniVlp.Cli.Evaluation;
 
@@ -11,7 +10,7 @@ public delegate float[] EntailmentJudge(IReadOnlyList<RgbImage> images, IReadOnl
 /// <summary>Visual entailment: accuracy and which label was taken for which. The model chooses among the labels that the data has.</summary>
 public static class EntailmentEvaluation
 {
-    private static readonly string[] Names = ["contradiction", "neutral", "entailment"];
+    private static readonly IReadOnlyList<string> Names = SampleFields.Labels;
 
     /// <summary>Judges and counts.</summary>
     /// <exception cref="ToolException">A sample has no label, or one that is none of the three; the data has fewer than two labels.</exception>
@@ -25,8 +24,8 @@ public static class EntailmentEvaluation
             float[] scores = judge([.. samples.Select(sample => sample.Image)], [.. samples.Select(sample => sample.Caption)]);
             for (int i = 0; i < samples.Length; i++)
             {
-                labels.Add((int)LabelOf(samples[i]));
-                logits.Add(scores[(i * Names.Length)..((i + 1) * Names.Length)]);
+                labels.Add((int)SampleFields.Label(samples[i]));
+                logits.Add(scores[(i * Names.Count)..((i + 1) * Names.Count)]);
                 if (shown.Count < run.Examples) shown.Add(samples[i]);
             }
         }
@@ -42,13 +41,6 @@ public static class EntailmentEvaluation
             [TaskScore.OfMean("accuracy", isRight, confusion.Majority, confusion.Chance, run.Seed)],
             [.. shown.Select((sample, i) => new TaskExample(sample.Image, sample.Caption, Names[labels[i]], Names[answers[i]], labels[i] == answers[i]))],
             confusion);
-    }
-
-    private static EntailmentLabel LabelOf(ImageTextSample sample)
-    {
-        string text = SampleFields.Text(sample, "label") ?? SampleFields.Text(sample, "gold_label") ?? throw new ToolException($"{sample.Key}: the data has no field 'label'.");
-        int label = Array.FindIndex(Names, name => name.Equals(text, StringComparison.OrdinalIgnoreCase));
-        return label >= 0 ? (EntailmentLabel)label : throw new ToolException($"{sample.Key}: the label '{text}' is none of {string.Join(", ", Names)}.");
     }
 
     /// <summary>The class with the greatest logit; logits that are no numbers are never chosen before others.</summary>

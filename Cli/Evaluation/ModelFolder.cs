@@ -35,6 +35,7 @@ public class ModelFolder : IDisposable
             BlipForPreTraining blip => blip.Config.Text.MaxPositions,
             BlipQuestionAnswering blip => blip.Config.Text.MaxPositions,
             BlipRetrieval blip => blip.Config.Text.MaxPositions,
+            ViltWithHead vilt => vilt.Backbone.Config.MaxPositions,
             _ => tokenizer.MaxLength,
         };
         _padsToContext = model is Siglip;

@@ -2,12 +2,16 @@ using System.Globalization;
 using System.Text.Json;
 using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Scenes;
+using MiniVlp.Models;
 
 namespace MiniVlp.Cli.Evaluation;
 
 /// <summary>What tasks read from the metadata of a sample. Tables have text only: several answers are parted by |, numbers of a box by commas.</summary>
 public static class SampleFields
 {
+    /// <summary>Names of the values of <see cref="EntailmentLabel"/>.</summary>
+    public static IReadOnlyList<string> Labels { get; } = ["contradiction", "neutral", "entailment"];
+
     /// <summary>A text; null when the field is absent.</summary>
     /// <exception cref="ToolException">It is neither a text nor a number.</exception>
     public static string? Text(ImageTextSample sample, string field)
@@ -42,6 +46,15 @@ public static class SampleFields
     {
         string text = Text(sample, "question") ?? sample.Caption;
         return text.Length > 0 ? text : throw new ToolException($"{sample.Key}: the data has no question.");
+    }
+
+    /// <summary>What the text is to the picture: the field <c>label</c>, or <c>gold_label</c> as SNLI-VE has it.</summary>
+    /// <exception cref="ToolException">There is none, or it is none of <see cref="Labels"/>.</exception>
+    public static EntailmentLabel Label(ImageTextSample sample)
+    {
+        string text = Text(sample, "label") ?? Text(sample, "gold_label") ?? throw new ToolException($"{sample.Key}: the data has no field 'label'.");
+        int label = Labels.ToList().FindIndex(name => name.Equals(text, StringComparison.OrdinalIgnoreCase));
+        return label >= 0 ? (EntailmentLabel)label : throw new ToolException($"{sample.Key}: the label '{text}' is none of {string.Join(", ", Labels)}.");
     }
 
     /// <summary>The <c>box</c> that a text points at: left, top, right, bottom as shares of the picture's width and height.</summary>

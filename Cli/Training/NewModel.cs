@@ -1,6 +1,7 @@
 using MiniVlp.Cli.Evaluation;
 using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Images;
+using MiniVlp.Data.Scenes;
 using MiniVlp.Data.Text;
 using MiniVlp.Models;
 using MiniVlp.Tensors;
@@ -10,12 +11,18 @@ namespace MiniVlp.Cli.Training;
 /// <summary>Makes a CLIP of random weights that fits a tokenizer.</summary>
 public static class NewModel
 {
-    /// <summary>Builds a vocabulary from the captions of a data set.</summary>
+    /// <summary>Builds a vocabulary from the captions of a data set; of scenes, also from the words of questions and answers about them.</summary>
     /// <param name="dataset">The data.</param>
     /// <param name="size">Most pieces.</param>
     /// <param name="specialTokens">Further special tokens, behind the pieces.</param>
     public static TextTokenizer BuildTokenizer(IImageTextDataset dataset, int size, params IReadOnlyList<string> specialTokens)
-        => TextTokenizer.FromVocabulary(TextTokenizer.BuildVocabulary(Enumerable.Range(0, dataset.Count).Select(dataset.GetCaption), size), specialTokens);
+    {
+        IEnumerable<string> texts = Enumerable.Range(0, dataset.Count).Select(dataset.GetCaption);
+
+        // Pieces that occur twice are joined: so each of these words becomes one.
+        if (dataset is SceneDataset) texts = texts.Concat(SceneGrammar.AllWords).Concat(SceneGrammar.AllWords);
+        return TextTokenizer.FromVocabulary(TextTokenizer.BuildVocabulary(texts, size), specialTokens);
+    }
 
     /// <summary>A model with random weights; vocabulary and end token are the tokenizer's, pictures are normalised as CLIP does.</summary>
     /// <param name="preset">The other sizes.</param>

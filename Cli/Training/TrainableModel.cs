@@ -32,6 +32,9 @@ public sealed class TrainableModel(PretrainedModel model, PretrainingObjective o
     /// <summary>Side of the pictures.</summary>
     public required int ImageSize { get; init; }
 
+    /// <summary>What is read of a sample besides its picture; its caption when null.</summary>
+    public ISampleTask? Task { get; init; }
+
     /// <summary>Longest text in tokens.</summary>
     public int ContextLength { get; init; }
 

@@ -195,12 +195,13 @@ public sealed class TrainingRun : IDisposable
     {
         ulong seed = (ulong)_options.Seed;
         ImageAugmentation? augmentation = _options.Augment
-            ? new ImageAugmentation(new RandomResizedCrop(_parts.ImageSize) { Scale = (_options.SmallestCrop, 1) }, new HorizontalFlip())
+            ? new ImageAugmentation(new RandomResizedCrop(_parts.ImageSize) { Scale = (_options.SmallestCrop, 1) }, _parts.Task?.AllowsMirror == false ? null : new HorizontalFlip())
             : null;
         ImageTextBatchBuilder builder = new(_dataset, _parts.Preprocessor, _parts.Tokenizer, _parts.ContextLength, augmentation, seed)
         {
             TwoViews = _recipe.TakesTwoViews ? ContrastiveAugmentation.MocoV2(_parts.ImageSize) : null,
-            PairIds = _recipe.ReadsTexts ? PairIds.Of(_dataset) : PairIds.OfPictures(_dataset),
+            PairIds = _parts.Task is not null ? null : _recipe.ReadsTexts ? PairIds.Of(_dataset) : PairIds.OfPictures(_dataset),
+            Task = _parts.Task,
         };
 
         // The CPU computes with all its processors already; a GPU leaves them to the pictures.

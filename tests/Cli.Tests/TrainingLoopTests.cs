@@ -79,9 +79,10 @@ public sealed class TrainingLoopTests
         Assert.Equal(TrainingRecipes.All.Count, TrainingRecipes.All.Select(recipe => recipe.Name).Distinct().Count());
         Assert.All(TrainingRecipes.All, recipe =>
         {
+            Assert.Same(recipe, TrainingRecipes.Find(recipe.Name));
+            if (recipe.Presets.Count == 0) return;
             Assert.Contains("small", recipe.Presets);
             Assert.Contains("tiny", recipe.Presets);
-            Assert.Same(recipe, TrainingRecipes.Find(recipe.Name));
             Assert.All(recipe.Presets, preset => Assert.InRange(recipe.ImageSizeOf(preset), 16, 512));
         });
         Assert.Contains("clip", Assert.Throws<ToolException>(() => TrainingRecipes.Find("lip")).Message, StringComparison.Ordinal);

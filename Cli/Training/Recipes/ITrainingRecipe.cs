@@ -1,9 +1,10 @@
+using MiniVlp.Cli.Datasets;
 using MiniVlp.Data.Text;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Cli.Training.Recipes;
 
-/// <summary>What <c>--recipe</c> names: a pre-training method with its models and settings.</summary>
+/// <summary>What <c>--recipe</c> names: a training method with its models and settings.</summary>
 public interface ITrainingRecipe
 {
     /// <summary>As <c>--recipe</c> spells it.</summary>
@@ -15,11 +16,14 @@ public interface ITrainingRecipe
     /// <summary>Settings where the user gives none.</summary>
     RecipeDefaults Defaults { get; }
 
-    /// <summary>Sizes that <c>--model</c> can name, from small to large; <c>small</c> is among them.</summary>
+    /// <summary>Sizes that <c>--model</c> can name, from small to large; <c>small</c> is among them. None for a method that starts from a trained model.</summary>
     IReadOnlyList<string> Presets { get; }
 
     /// <summary>Whether texts are read, so that there is a tokenizer.</summary>
     bool ReadsTexts { get; }
+
+    /// <summary>What texts are to their pictures.</summary>
+    TextKind Texts => TextKind.Captions;
 
     /// <summary>Settings that the method reads.</summary>
     RecipeUses Uses => RecipeUses.Nothing;
@@ -41,7 +45,7 @@ public interface ITrainingRecipe
     /// <param name="seed">Of the weights.</param>
     TrainableModel Create(string preset, TextTokenizer? tokenizer, RecipeSettings settings, Device device, int seed);
 
-    /// <summary>A model from a folder that this recipe has written, or Hugging Face.</summary>
+    /// <summary>A model from a folder that this recipe has written, or Hugging Face; or one made for a task of what a folder holds.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="settings">What surrounds the model.</param>
     /// <param name="device">Where it is trained.</param>
@@ -92,6 +96,9 @@ public sealed record RecipeSettings
 
     /// <summary>Samples per step.</summary>
     public required int BatchSize { get; init; }
+
+    /// <summary>Of parameters that a trained model gets for a new task.</summary>
+    public int Seed { get; init; }
 
     /// <summary>Features that a queue holds.</summary>
     public int? QueueSize { get; init; }

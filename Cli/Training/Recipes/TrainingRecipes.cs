@@ -3,8 +3,12 @@ namespace MiniVlp.Cli.Training.Recipes;
 /// <summary>The methods that <c>minivlp train</c> knows.</summary>
 public static class TrainingRecipes
 {
-    /// <summary>All: contrast, pictures alone, then words and pictures together.</summary>
-    public static IReadOnlyList<ITrainingRecipe> All { get; } = [new ClipRecipe(), new MocoRecipe(), new MaeRecipe(), new ViltRecipe(), new AlbefRecipe(), new BlipRecipe()];
+    /// <summary>All: contrast, pictures alone, words and pictures together, then what starts from those.</summary>
+    public static IReadOnlyList<ITrainingRecipe> All { get; } =
+    [
+        new ClipRecipe(), new MocoRecipe(), new MaeRecipe(), new ViltRecipe(), new AlbefRecipe(), new BlipRecipe(),
+        new AlbefQuestionRecipe(), new BlipQuestionRecipe(), new AlbefEntailmentRecipe(),
+    ];
 
     /// <summary>The method of that name.</summary>
     /// <exception cref="ToolException">There is no such method.</exception>
