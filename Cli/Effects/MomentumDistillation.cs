@@ -29,7 +29,7 @@ internal sealed class MomentumDistillation : Experiment
         model.Initialize(run.Device, run.Seed);
         AlbefPretrainingOptions options = new() { Masking = RecipeMasking.Of(data.Tokenizer, "albef"), Alpha = condition == Name(noise, true) ? Alpha : 0, QueueCapacity = Queue, QueueWarmUp = RecipeSettings.QueueWarmUp };
         using AlbefPretraining objective = new(model, options, (ulong)run.Seed);
-        EffectTraining.Run(objective, run, run.Data.Train.Count, BatchSize, Steps(run.Scale), PairTraining.LearningRate(run.Scale), 0.02f, (batch, _) => data.Pairs(data.Train, batch, run.Device));
+        EffectTraining.Run(objective, run, run.Data.Train.Count, BatchSize, Steps(run.Scale), 1e-3f, 0.02f, (batch, _) => data.Pairs(data.Train, batch, run.Device));
         return PairTraining.Retrieval(model, data, run.Device);
     }
 

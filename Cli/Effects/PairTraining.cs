@@ -10,9 +10,6 @@ internal static class PairTraining
     /// <summary>Candidates that the coarse search hands to the matching head.</summary>
     public const int Candidates = 16;
 
-    /// <summary>Largest learning rate: short trainings dare more.</summary>
-    public static float LearningRate(EffectScale scale) => scale == EffectScale.Full ? 1e-3f : 3e-3f;
-
     /// <summary>ALBEF for this data: 32 pixels in patches of 8, width 64, 2 image layers, 2 text layers and 2 fusion layers.</summary>
     public static AlbefConfig Config(EffectData data) => AlbefConfig.Tiny with
     {
