@@ -6,7 +6,6 @@ using MiniVlp.Data.Metrics;
 using MiniVlp.Data.Scenes;
 using MiniVlp.Models;
 using MiniVlp.Models.Generation;
-using MiniVlp.Nn.Pretraining;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Cli.Effects;
@@ -118,7 +117,7 @@ internal sealed class CaptionBootstrapping : Experiment
             run.Cancellation.ThrowIfCancellationRequested();
             using TensorScope scope = new();
             int end = Math.Min(start + PicturesAtOnce, pictures.Length);
-            Tensor images = model.VisionEncoder.Forward(data.Images(data.Train, pictures[start..end], run.Device));
+            Tensor images = model.VisionEncoder.Forward(data.Images(data.Train, pictures.AsSpan(start, end - start), run.Device));
             Tensor logits = model.Retrieval.PredictMatch(model.Retrieval.Ground(images, data.Texts(texts[start..end], run.Device)));
             probabilities.AddRange(logits.Softmax().Narrow(1, 1, 1).ToArray());
         }
