@@ -53,7 +53,7 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
     private readonly Albef _model;
     private readonly MomentumEncoder _momentum;
     private readonly HardNegativeSampler _negatives;
-    private (Tensor Image, Tensor Text, IndexTensor Ids)? _seen;
+    private readonly PairContrast _contrast;
 
     /// <summary>Makes the momentum model, equal to the model as it is now, and the queues.</summary>
     /// <param name="model">What is trained; it has values.</param>
@@ -76,10 +76,7 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
         MomentumModel = new Albef(model.Config);
         _momentum = new MomentumEncoder(model, MomentumModel, MomentumSchedule.Constant(options.Momentum));
         _negatives = new HardNegativeSampler { Strategy = options.Negatives, Floor = 0 };
-        if (!options.Contrast || options.QueueCapacity == 0) return;
-        Device device = model.Temperature.Value.Device;
-        ImageQueue = new FeatureQueue(options.QueueCapacity, model.Config.ProjectionSize, device, 2 * seed);
-        TextQueue = new FeatureQueue(options.QueueCapacity, model.Config.ProjectionSize, device, (2 * seed) + 1);
+        _contrast = new PairContrast(model.Temperature, model.Config.ProjectionSize, options.Contrast ? options.QueueCapacity : 0, options.QueueWarmUp, options.ReadsImageIds, seed);
     }
 
     /// <summary>What was asked for.</summary>
@@ -92,32 +89,21 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
     public Albef MomentumModel { get; }
 
     /// <summary>Momentum features of earlier images; null when there are no queues.</summary>
-    public FeatureQueue? ImageQueue { get; }
+    public FeatureQueue? ImageQueue => _contrast.ImageQueue;
 
     /// <summary>Momentum features of earlier texts; null when there are no queues.</summary>
-    public FeatureQueue? TextQueue { get; }
-
-    /// <summary>Rows of a queue that are among the candidates of the present step: those that have been written, once the warm-up is over.</summary>
-    private int CountingRows => Step < Options.QueueWarmUp ? 0 : ImageQueue?.Filled ?? 0;
+    public FeatureQueue? TextQueue => _contrast.TextQueue;
 
     /// <inheritdoc/>
     public override LearnedTemperature Temperature => new(_model.Temperature, Albef.LowestTemperature, Albef.HighestTemperature);
 
     /// <inheritdoc/>
-    public override IEnumerable<(string Name, ITrainingState State)> State
-    {
-        get
-        {
-            yield return ("momentum", _momentum);
-            if (ImageQueue is not null) yield return ("image_queue", ImageQueue);
-            if (TextQueue is not null) yield return ("text_queue", TextQueue);
-        }
-    }
+    public override IEnumerable<(string Name, ITrainingState State)> State => [("momentum", _momentum), .. _contrast.State];
 
     /// <inheritdoc/>
     public override IReadOnlyList<ChanceLevel> ChanceLevels(int batchSize) =>
     [
-        .. Options.Contrast ? [ChanceLevel.Contrastive("itc", batchSize + CountingRows)] : Array.Empty<ChanceLevel>(),
+        .. Options.Contrast ? [ChanceLevel.Contrastive("itc", batchSize + _contrast.CountingRows(Step))] : Array.Empty<ChanceLevel>(),
         .. ChanceLevel.Matching("itm", positives: 1, negatives: 2),
         ChanceLevel.Tokens("mlm", _model.Config.Text.VocabularySize),
     ];
@@ -136,35 +122,26 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
             using (Tape.NoGradient()) teacherStates = MomentumModel.EncodeImage(batch.Images);
 
         LossParts parts = [];
-        int[] wrongImages, wrongTexts;
-        bool[] hasImage, hasText;
+        Tensor imageToText, textToImage;
         if (Options.Contrast)
         {
-            Contrast contrast = Align(batch, imageStates, textStates, teacherStates!, alpha);
-            parts.Add("itc", contrast.Loss);
-            (wrongImages, hasImage) = Choose(contrast.TextToImage, batch);
-            (wrongTexts, hasText) = Choose(contrast.ImageToText, batch);
+            (Tensor contrast, imageToText, textToImage) = Align(batch, imageStates, textStates, teacherStates!, alpha);
+            parts.Add("itc", contrast);
         }
         else
         {
-            Tensor equal = Tensor.Zeros([count, count], batch.Images.Device);
-            (wrongImages, hasImage) = Choose(equal, batch);
-            (wrongTexts, hasText) = Choose(equal, batch);
+            imageToText = textToImage = Tensor.Zeros([count, count], batch.Images.Device);
         }
 
-        parts.Add("itm", Match(batch, imageStates, textStates, (wrongImages, hasImage), (wrongTexts, hasText)));
+        IndexTensor? ids = Options.ReadsImageIds ? batch.ImageIds : null;
+        (int[], bool[]) wrongImages = PairContrast.Choose(_negatives, textToImage, ids), wrongTexts = PairContrast.Choose(_negatives, imageToText, ids);
+        parts.Add("itm", Match(batch, imageStates, textStates, wrongImages, wrongTexts));
         if (PredictMasked(batch, imageStates, teacherStates, alpha) is { } predicted) parts.Add("mlm", predicted);
         return parts;
     }
 
     /// <inheritdoc/>
-    public override void AfterBackward()
-    {
-        if (_seen is not { } seen) return;
-        ImageQueue?.Enqueue(seen.Image, seen.Ids);
-        TextQueue?.Enqueue(seen.Text, seen.Ids);
-        _seen = null;
-    }
+    public override void AfterBackward() => _contrast.Enqueue();
 
     /// <inheritdoc/>
     public override void AfterUpdate(int step) => _model.ClampTemperature();
@@ -173,42 +150,19 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
     public void Dispose()
     {
         MomentumModel.Dispose();
-        ImageQueue?.Dispose();
-        TextQueue?.Dispose();
+        _contrast.Dispose();
     }
 
-    private Contrast Align(PairBatch batch, Tensor imageStates, Tensor textStates, Tensor teacherStates, float alpha)
+    private (Tensor Loss, Tensor ImageToText, Tensor TextToImage) Align(PairBatch batch, Tensor imageStates, Tensor textStates, Tensor teacherStates, float alpha)
     {
-        Tensor image = _model.ProjectImage(imageStates), text = _model.ProjectText(textStates), scale = _model.Temperature.Value.Reciprocal();
-        Tensor teacherImage, teacherText, imageToText, textToImage;
+        Tensor image = _model.ProjectImage(imageStates), text = _model.ProjectText(textStates), teacherImage, teacherText;
         using (Tape.NoGradient())
         {
             teacherImage = MomentumModel.ProjectImage(teacherStates);
             teacherText = MomentumModel.ProjectText(MomentumModel.EncodeText(batch.Text));
-            imageToText = image.MatMul(teacherText, transposeRight: true) * scale;
-            textToImage = text.MatMul(teacherImage, transposeRight: true) * scale;
         }
 
-        if (Tape.IsRecording) _seen = (teacherImage, teacherText, batch.ImageIds);
-        int filled = CountingRows;
-        Tensor loss = image.SoftmaxContrastive(text, scale, new ContrastiveOptions
-        {
-            ImageMomentum = teacherImage,
-            TextMomentum = teacherText,
-            ImageQueue = filled == 0 ? null : ImageQueue!.Features.Slice(0, filled),
-            TextQueue = filled == 0 ? null : TextQueue!.Features.Slice(0, filled),
-            Alpha = alpha,
-            Ids = Options.ReadsImageIds ? batch.ImageIds : null,
-            QueueIds = filled == 0 || !Options.ReadsImageIds ? null : ImageQueue!.Ids.Slice(0, filled),
-        });
-        return new Contrast(loss, imageToText, textToImage);
-    }
-
-    private (int[] Rows, bool[] Found) Choose(Tensor similarities, PairBatch batch)
-    {
-        IndexTensor? ids = Options.ReadsImageIds ? batch.ImageIds : null;
-        int[] rows = _negatives.Sample(similarities, ids, null, out bool[] found).ToArray();
-        return (rows, found);
+        return _contrast.Align(image, text, teacherImage, teacherText, batch.ImageIds, alpha, Step);
     }
 
     /// <summary>Right pairs, texts with a wrong image, images with a wrong text; where there is no wrong partner, the label is ignored.</summary>
@@ -245,7 +199,4 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
             return model.PredictTokens(EncodedRows.Gather(fused.Reshape([masked.Labels.Shape.Length, fused.Shape[2]]), places));
         }
     }
-
-    /// <summary>The contrastive loss, and the similarities within the batch, divided by τ, which tell how hard a negative is.</summary>
-    private sealed record Contrast(Tensor Loss, Tensor ImageToText, Tensor TextToImage);
 }

@@ -128,10 +128,8 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
     private readonly BlipPretrainingOptions _options;
     private readonly BlipRetrieval _momentumModel;
     private readonly MomentumEncoder _momentum;
-    private readonly FeatureQueue? _imageQueue;
-    private readonly FeatureQueue? _textQueue;
+    private readonly PairContrast _contrast;
     private readonly HardNegativeSampler _negatives;
-    private (Tensor Images, Tensor Texts, IndexTensor Ids)? _features;
 
     /// <summary>Makes momentum encoders equal to the model, and queues on its device; there are none without the contrastive loss.</summary>
     /// <param name="model">What is trained; its parameters have values. It is not disposed with this.</param>
@@ -156,10 +154,7 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
         _momentumModel = new BlipRetrieval(model.Config);
         _momentum = new MomentumEncoder(Unimodal(model.Retrieval), Unimodal(_momentumModel), MomentumSchedule.Constant(options.Momentum));
         _negatives = new HardNegativeSampler { Strategy = options.Negatives };
-        if (options.ContrastiveWeight == 0 || options.QueueSize == 0) return;
-        Device device = model.Temperature.Value.Device;
-        _imageQueue = new FeatureQueue(options.QueueSize, model.Config.ProjectionSize, device, (2 * seed) + 1);
-        _textQueue = new FeatureQueue(options.QueueSize, model.Config.ProjectionSize, device, (2 * seed) + 2);
+        _contrast = new PairContrast(model.Temperature, model.Config.ProjectionSize, options.ContrastiveWeight > 0 ? options.QueueSize : 0, options.QueueWarmUp, readsImageIds: true, seed);
     }
 
     /// <inheritdoc/>
@@ -169,32 +164,21 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
     public BlipRetrieval MomentumModel => _momentumModel;
 
     /// <summary>Momentum features of earlier images; null without queues.</summary>
-    public FeatureQueue? ImageQueue => _imageQueue;
+    public FeatureQueue? ImageQueue => _contrast.ImageQueue;
 
     /// <summary>Momentum features of earlier texts; null without queues.</summary>
-    public FeatureQueue? TextQueue => _textQueue;
-
-    /// <summary>Rows of a queue that are among the candidates of the present step: those that have been written, once the warm-up is over.</summary>
-    private int CountingRows => Step < _options.QueueWarmUp ? 0 : _imageQueue?.Filled ?? 0;
+    public FeatureQueue? TextQueue => _contrast.TextQueue;
 
     /// <inheritdoc/>
     public override LearnedTemperature Temperature => new(_model.Temperature, 0.001f, 0.5f);
 
     /// <inheritdoc/>
-    public override IEnumerable<(string Name, ITrainingState State)> State
-    {
-        get
-        {
-            yield return ("momentum", _momentum);
-            if (_imageQueue is not null) yield return ("image_queue", _imageQueue);
-            if (_textQueue is not null) yield return ("text_queue", _textQueue);
-        }
-    }
+    public override IEnumerable<(string Name, ITrainingState State)> State => [("momentum", _momentum), .. _contrast.State];
 
     /// <inheritdoc/>
     public override IReadOnlyList<ChanceLevel> ChanceLevels(int batchSize) =>
     [
-        .. _options.ContrastiveWeight > 0 ? [ChanceLevel.Contrastive("itc", batchSize + CountingRows)] : Array.Empty<ChanceLevel>(),
+        .. _options.ContrastiveWeight > 0 ? [ChanceLevel.Contrastive("itc", batchSize + _contrast.CountingRows(Step))] : Array.Empty<ChanceLevel>(),
         .. _options.MatchingWeight > 0 ? ChanceLevel.Matching("itm", positives: 1, negatives: 2) : [],
         .. _options.LanguageWeight > 0 ? [ChanceLevel.Tokens("lm", _model.Config.Text.VocabularySize)] : Array.Empty<ChanceLevel>(),
     ];
@@ -212,13 +196,7 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
     }
 
     /// <summary>Puts the momentum features of the step into the queues.</summary>
-    public override void AfterBackward()
-    {
-        if (_features is not { } features) return;
-        _imageQueue?.Enqueue(features.Images, features.Ids);
-        _textQueue?.Enqueue(features.Texts, features.Ids);
-        _features = null;
-    }
+    public override void AfterBackward() => _contrast.Enqueue();
 
     /// <summary>Keeps the temperature between 0.001 and 0.5.</summary>
     /// <param name="step">Number of the step, from 1.</param>
@@ -227,8 +205,7 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
     /// <summary>Gives the memory of queues and momentum encoders back.</summary>
     public void Dispose()
     {
-        _imageQueue?.Dispose();
-        _textQueue?.Dispose();
+        _contrast.Dispose();
         _momentumModel.Dispose();
     }
 
@@ -238,6 +215,7 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
         Tensor imageToText, textToImage;
         if (_options.ContrastiveWeight > 0)
         {
+            if (Tape.IsRecording) _momentum.Update();
             (Tensor contrast, imageToText, textToImage) = Align(batch, imageTokens);
             parts.Add("itc", contrast, _options.ContrastiveWeight);
         }
@@ -247,62 +225,30 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
         }
 
         if (_options.MatchingWeight == 0) return;
-        int[] images = WrongPartners(textToImage, batch), texts = WrongPartners(imageToText, batch);
-        parts.Add("itm", MatchingLoss(batch, imageTokens, (images, texts)), _options.MatchingWeight);
+        (int[], bool[]) wrongImages = PairContrast.Choose(_negatives, textToImage, batch.ImageIds), wrongTexts = PairContrast.Choose(_negatives, imageToText, batch.ImageIds);
+        parts.Add("itm", MatchingLoss(batch, imageTokens, wrongImages, wrongTexts), _options.MatchingWeight);
     }
 
-    /// <summary>The contrastive loss, and the similarities within the batch, divided by τ, which tell how hard a negative is.</summary>
     private (Tensor Loss, Tensor ImageToText, Tensor TextToImage) Align(PairBatch batch, Tensor imageTokens)
     {
-        bool isTraining = Tape.IsRecording;
-        Tensor imageMomentum, textMomentum, imageToText, textToImage;
+        Tensor imageMomentum, textMomentum;
         using (Tape.NoGradient())
         {
-            if (isTraining) _momentum.Update();
             imageMomentum = _momentumModel.EncodeImage(batch.Images);
             textMomentum = _momentumModel.EncodeText(batch.Text);
         }
 
-        if (isTraining) _features = (imageMomentum, textMomentum, batch.ImageIds);
-        Tensor image = _model.Retrieval.ProjectImage(imageTokens), text = _model.Retrieval.EncodeText(batch.Text), scale = _model.Temperature.Value.Reciprocal();
-        int counting = CountingRows;
-        Tensor loss = image.SoftmaxContrastive(text, scale, new ContrastiveOptions
-        {
-            ImageMomentum = imageMomentum,
-            TextMomentum = textMomentum,
-            ImageQueue = counting > 0 ? _imageQueue!.Features.Slice(0, counting) : null,
-            TextQueue = counting > 0 ? _textQueue!.Features.Slice(0, counting) : null,
-            Alpha = _options.Alpha * Ramp(_options.AlphaEpochs * StepsPerEpoch),
-            Ids = batch.ImageIds,
-            QueueIds = counting > 0 ? _imageQueue!.Ids.Slice(0, counting) : null,
-        });
-        using (Tape.NoGradient())
-        {
-            imageToText = image.MatMul(textMomentum, transposeRight: true) * scale;
-            textToImage = text.MatMul(imageMomentum, transposeRight: true) * scale;
-        }
-
-        return (loss, imageToText, textToImage);
-    }
-
-    /// <summary>
-    /// For each row a wrong column, the likelier the more similar; -1 where the whole batch shows one picture. Only the batch is asked: a queue holds
-    /// features and no tokens.
-    /// </summary>
-    private int[] WrongPartners(Tensor similarities, PairBatch batch)
-    {
-        int[] rows = _negatives.Sample(similarities, batch.ImageIds, null, out bool[] found).ToArray();
-        for (int i = 0; i < rows.Length; i++) if (!found[i]) rows[i] = -1;
-        return rows;
+        float alpha = _options.Alpha * Ramp(_options.AlphaEpochs * StepsPerEpoch);
+        return _contrast.Align(_model.Retrieval.ProjectImage(imageTokens), _model.Retrieval.EncodeText(batch.Text), imageMomentum, textMomentum, batch.ImageIds, alpha, Step);
     }
 
     /// <summary>Cross-entropy of "match" for the pairs, and of "no match" for each text with a wrong image and each image with a wrong text.</summary>
-    private Tensor MatchingLoss(PairBatch batch, Tensor imageTokens, (int[] Images, int[] Texts) wrong)
+    private Tensor MatchingLoss(PairBatch batch, Tensor imageTokens, (int[] Rows, bool[] Found) wrongImages, (int[] Rows, bool[] Found) wrongTexts)
     {
         int pairs = batch.Count;
         List<int> imageRows = [.. Enumerable.Range(0, pairs)], textRows = [.. imageRows], labels = [.. imageRows.Select(_ => 1)];
-        for (int i = 0; i < pairs; i++) if (wrong.Images[i] >= 0) Add(wrong.Images[i], i);
-        for (int i = 0; i < pairs; i++) if (wrong.Texts[i] >= 0) Add(i, wrong.Texts[i]);
+        for (int i = 0; i < pairs; i++) if (wrongImages.Found[i]) Add(wrongImages.Rows[i], i);
+        for (int i = 0; i < pairs; i++) if (wrongTexts.Found[i]) Add(i, wrongTexts.Rows[i]);
 
         TextBatch all = batch.Text;
         Device device = imageTokens.Device;
@@ -333,7 +279,7 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
         if (pairs < 2) throw new ShapeException($"BlipPretraining: a batch needs at least two pairs, since a wrong partner is looked for in it; found {pairs}.");
         if (text.Rank != 2 || text[0] != pairs || batch.ImageIds.Shape != [pairs])
             throw new ShapeException($"BlipPretraining: {pairs} images need as many texts [batch, tokens] and ids [batch], found {text} and {batch.ImageIds.Shape}.");
-        if (_imageQueue is { } queue && pairs > queue.Capacity) throw new ShapeException($"BlipPretraining: a batch of {pairs} pairs does not fit into queues of {queue.Capacity} features.");
+        if (ImageQueue is { } queue && pairs > queue.Capacity) throw new ShapeException($"BlipPretraining: a batch of {pairs} pairs does not fit into queues of {queue.Capacity} features.");
     }
 
     private static IEnumerable<(string Name, Parameter Parameter)> Unimodal(BlipRetrieval model)
