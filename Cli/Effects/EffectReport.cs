@@ -48,7 +48,7 @@ public static class EffectReport
         return text.ToString();
     }
 
-    /// <summary>Measures over conditions, a line for each measure, with the range over the seeds.</summary>
+    /// <summary>Measures over conditions, lines for each measure, with the range over the seeds.</summary>
     /// <param name="path">The PNG file; it appears whole or not at all.</param>
     /// <param name="experiment">The experiment.</param>
     /// <param name="rows">Its rows, of one data set; nothing is written when there is none.</param>
@@ -58,26 +58,31 @@ public static class EffectReport
         string[] conditions = [.. experiment.Conditions.Where(condition => rows.Any(row => row.Condition == condition))];
         if (conditions.Length == 0) return;
         using Plot plot = new();
-        for (int m = 0; m < measures.Count; m++)
+        string[] places = [.. conditions.Select(condition => experiment.PlaceOf(condition).Place).Distinct(StringComparer.Ordinal)];
+        (string Measure, string? Line)[] lines = [.. from measure in measures from line in conditions.Select(condition => experiment.PlaceOf(condition).Line).Distinct(StringComparer.Ordinal) select (measure, line)];
+        for (int i = 0; i < lines.Length; i++)
         {
-            Color color = Colors[m % Colors.Length];
-            double[] means = new double[conditions.Length];
-            for (int c = 0; c < conditions.Length; c++)
+            Color color = Colors[i % Colors.Length];
+            List<double> positions = [], means = [];
+            foreach (string condition in conditions.Where(condition => experiment.PlaceOf(condition).Line == lines[i].Line))
             {
-                double[] values = [.. rows.Where(row => row.Condition == conditions[c]).Select(row => row.Measures.GetValueOrDefault(measures[m], double.NaN))];
-                means[c] = values.Average();
-                double x = c + (0.06 * (m - ((measures.Count - 1) / 2.0)));
+                double[] values = [.. rows.Where(row => row.Condition == condition).Select(row => row.Measures.GetValueOrDefault(lines[i].Measure, double.NaN))];
+
+                // Lines stand a little beside each other, so that their ranges can be told apart.
+                double x = Array.IndexOf(places, experiment.PlaceOf(condition).Place) + (0.06 * (i - ((lines.Length - 1) / 2.0)));
                 plot.Add.Line(x, values.Min(), x, values.Max()).LineColor = color;
                 plot.Add.ScatterPoints([.. values.Select(_ => x)], values, color).MarkerSize = 4;
+                positions.Add(x);
+                means.Add(values.Average());
             }
 
-            ScottPlot.Plottables.Scatter line = plot.Add.ScatterLine([.. means.Select((_, c) => c + (0.06 * (m - ((measures.Count - 1) / 2.0))))], means, color);
-            line.LineWidth = 2;
-            line.LegendText = measures[m];
+            ScottPlot.Plottables.Scatter drawn = plot.Add.ScatterLine(positions.ToArray(), means.ToArray(), color);
+            drawn.LineWidth = 2;
+            drawn.LegendText = lines[i].Line is { } line ? $"{lines[i].Measure}, {line}" : lines[i].Measure;
         }
 
-        plot.Axes.Bottom.SetTicks([.. conditions.Select((_, c) => (double)c)], conditions);
-        plot.Axes.SetLimitsX(-0.5, conditions.Length - 0.5);
+        plot.Axes.Bottom.SetTicks([.. places.Select((_, place) => (double)place)], places);
+        plot.Axes.SetLimitsX(-0.5, places.Length - 0.5);
         plot.YLabel("%");
         plot.ShowLegend(Edge.Right);
         if (Path.GetDirectoryName(path) is { Length: > 0 } folder) Directory.CreateDirectory(folder);

@@ -46,6 +46,10 @@ public abstract class Experiment
     /// <param name="scale">Of which runs.</param>
     public string Version(EffectScale scale) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Protocol(scale))))[..8];
 
+    /// <summary>Where a condition stands in a picture: its place on the axis and the line that it belongs to; one line for all conditions unless overridden.</summary>
+    /// <param name="condition">One of <see cref="Conditions"/>.</param>
+    public virtual (string Place, string? Line) PlaceOf(string condition) => (condition, null);
+
     /// <summary>Whether the experiment can be done with this data: some need to know the truth about a picture.</summary>
     /// <param name="data">The data.</param>
     public virtual bool Accepts(EffectData data) => true;

@@ -18,6 +18,12 @@ internal sealed class MomentumDistillation : Experiment
 
     public static string Name(double noise, bool distils) => string.Create(CultureInfo.InvariantCulture, $"{noise:0 %} wrong{(distils ? ", distilled" : string.Empty)}");
 
+    public override (string Place, string? Line) PlaceOf(string condition)
+    {
+        double noise = Noise.First(rate => condition == Name(rate, false) || condition == Name(rate, true));
+        return (Name(noise, false), condition == Name(noise, true) ? "distilled" : "not distilled");
+    }
+
     public override string Protocol(EffectScale scale) => string.Create(CultureInfo.InvariantCulture,
         $"ALBEF as in the experiment albef with hard negatives, {Steps(scale)} steps; {string.Join(", ", Noise.Select(noise => noise.ToString("0 %", CultureInfo.InvariantCulture)))} of the training captions are wrong (scenes: a wrong attribute, exchanged objects, another scene's caption, boilerplate; pictures: another picture's caption); α = {Alpha} after a ramp over the first pass, or 0. Measured with true captions.");
 
