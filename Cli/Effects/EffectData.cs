@@ -172,13 +172,8 @@ public sealed class EffectData
     public PairBatch Pairs(EffectSplit split, ReadOnlySpan<int> indices, string[] captions, Device device)
     {
         int[] ids = new int[indices.Length];
-        lock (_captionIds)
-        {
-            for (int i = 0; i < ids.Length; i++)
-            {
-                if (!_captionIds.TryGetValue(captions[i], out ids[i])) _captionIds.Add(captions[i], ids[i] = _captionIds.Count);
-            }
-        }
+        for (int i = 0; i < ids.Length; i++)
+            if (!_captionIds.TryGetValue(captions[i], out ids[i])) _captionIds.Add(captions[i], ids[i] = _captionIds.Count);
 
         return new PairBatch(Images(split, indices, device), Texts(captions, device), IndexTensor.FromArray(ids, [ids.Length], device));
     }
