@@ -8,6 +8,7 @@ internal static class Onnx
     /// <summary>The workload of this name, or null: ONNX Runtime's CPU package does not train.</summary>
     public static PeerWorkload? Prepare(string name, int threads)
     {
+        bool isPacked = name != WorkloadName.OfPeer(name);
         name = WorkloadName.OfPeer(name);
         WorkloadName workload = WorkloadName.Parse(name);
         if (workload.IsBackward) return null;
@@ -21,7 +22,7 @@ internal static class Onnx
             _ => workload.Kind switch
             {
                 "gemm" when workload.Batch > 0 => BatchedGemm(graph, workload.Batch, s, threads),
-                "gemm" => Gemm(graph, s, threads),
+                "gemm" => isPacked ? ConstantGemm(graph, s, threads) : Gemm(graph, s, threads),
                 "sdpa" => Attention(graph, s, workload.IsCausal, threads),
                 "layernorm" => OneOperand(
                     graph, s, threads, x => graph.Node("LayerNormalization", [x, graph.Constant([s[1]], 1f), graph.Constant([s[1]], 0f)], ("axis", -1L))),
@@ -34,7 +35,15 @@ internal static class Onnx
         };
     }
 
+    /// <summary>The weight is an operand, read as it lies.</summary>
     private static PeerWorkload Gemm(OnnxGraph graph, long[] s, int threads)
+    {
+        string y = graph.Node("Gemm", [graph.Input("x", [s[0], s[2]]), graph.Input("w", [s[1], s[2]])], ("transB", 1L));
+        return Session(graph.ToModel(y, [s[0], s[1]]), y, threads, ("x", [s[0], s[2]]), ("w", [s[1], s[2]]));
+    }
+
+    /// <summary>The weight is a constant, which the session packs when it is made.</summary>
+    private static PeerWorkload ConstantGemm(OnnxGraph graph, long[] s, int threads)
     {
         string y = graph.Node("MatMul", [graph.Input("x", [s[0], s[2]]), graph.Weight([s[2], s[1]])]);
         return Session(graph.ToModel(y, [s[0], s[1]]), y, threads, ("x", [s[0], s[2]]));

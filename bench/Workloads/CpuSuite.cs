@@ -15,6 +15,8 @@ public static class CpuSuite
         CpuOperations.Gemm(256, 256, 256), CpuOperations.Gemm(512, 512, 512), CpuOperations.Gemm(1024, 1024, 1024), CpuOperations.Gemm(2048, 2048, 2048),
         CpuOperations.Gemm(1576, 3072, 768), CpuOperations.Gemm(1576, 768, 3072), CpuOperations.Gemm(50, 3072, 768), CpuOperations.Gemm(1, 3072, 768),
         CpuOperations.Gemm(333, 777, 555), CpuOperations.Gemm(17, 4096, 31), CpuOperations.BatchedGemm(12, 197, 197, 64),
+        CpuOperations.PackedGemm(512, 512, 512, WeightFormat.Float32), CpuOperations.PackedGemm(1024, 1024, 1024, WeightFormat.Float32),
+        CpuOperations.PackedGemm(333, 777, 555, WeightFormat.Float32), CpuOperations.PackedGemm(17, 4096, 31, WeightFormat.Float32),
         .. Enum.GetValues<WeightFormat>().SelectMany(format => new[]
         {
             CpuOperations.PackedGemm(1576, 3072, 768, format), CpuOperations.PackedGemm(1576, 768, 3072, format),

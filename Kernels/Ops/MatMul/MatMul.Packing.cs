@@ -47,14 +47,15 @@ internal readonly unsafe record struct MatMulOperand(Pointer Source, long Stride
         where V : unmanaged, ISimd<V>
     {
         float* block = stackalloc float[V.Width * V.Width];
-        int blocked = depth - (depth % V.Width);
 
         // A block that reaches beyond the panel spills into the next step, so it comes before the block that belongs there.
-        for (int first = (width - 1) / V.Width * V.Width; first >= 0; first -= V.Width)
+        for (int first = depth < V.Width ? -1 : (width - 1) / V.Width * V.Width; first >= 0; first -= V.Width)
         {
             int kept = Math.Min(V.Width, width - first);
-            for (int k = 0; k < blocked; k += V.Width)
+            for (int step = 0; step < depth; step += V.Width)
             {
+                // The last block begins early enough to be a whole one: some steps are then written twice.
+                int k = Math.Min(step, depth - V.Width);
                 float* place = panel + ((long)k * width) + first;
                 if (kept == V.Width || k + V.Width < depth)
                 {
@@ -68,7 +69,7 @@ internal readonly unsafe record struct MatMulOperand(Pointer Source, long Stride
             }
         }
 
-        for (int k = blocked; k < depth; k++)
+        for (int k = 0; k < (depth < V.Width ? depth : 0); k++)
         {
             for (int i = 0; i < width; i++) panel[((long)k * width) + i] = i < filled ? source[(i * stride) + k] : 0f;
         }
