@@ -51,6 +51,12 @@ public unsafe interface ISimd<TSelf> :
     /// <summary>a · b + c, rounded once where the machine can.</summary>
     static abstract TSelf FusedMultiplyAdd(TSelf a, TSelf b, TSelf c);
 
+    /// <summary>
+    /// this = a · b + this, rounded once where the machine can. For sums in a loop: unlike with an assignment of <see cref="FusedMultiplyAdd"/>, the
+    /// compiler then adds to the register of the sum, without moving it.
+    /// </summary>
+    void AddProduct(TSelf a, TSelf b);
+
     /// <summary>The smaller of each pair; <paramref name="b"/> where it is not a number.</summary>
     static abstract TSelf Min(TSelf a, TSelf b);
 

@@ -55,14 +55,14 @@ internal static unsafe class RowSums
         for (; i <= count - (2 * V.Width); i += 2 * V.Width)
         {
             V first = V.Load(x + i) - centers, second = V.Load(x + i + V.Width) - centers;
-            a = V.FusedMultiplyAdd(first, first, a);
-            b = V.FusedMultiplyAdd(second, second, b);
+            a.AddProduct(first, first);
+            b.AddProduct(second, second);
         }
 
         for (; i <= count - V.Width; i += V.Width)
         {
             V first = V.Load(x + i) - centers;
-            a = V.FusedMultiplyAdd(first, first, a);
+            a.AddProduct(first, first);
         }
 
         float sum = V.Sum(a + b);
@@ -79,11 +79,11 @@ internal static unsafe class RowSums
         int i = 0;
         for (; i <= count - (2 * V.Width); i += 2 * V.Width)
         {
-            a = V.FusedMultiplyAdd(V.Load(x + i), V.Load(y + i), a);
-            b = V.FusedMultiplyAdd(V.Load(x + i + V.Width), V.Load(y + i + V.Width), b);
+            a.AddProduct(V.Load(x + i), V.Load(y + i));
+            b.AddProduct(V.Load(x + i + V.Width), V.Load(y + i + V.Width));
         }
 
-        for (; i <= count - V.Width; i += V.Width) a = V.FusedMultiplyAdd(V.Load(x + i), V.Load(y + i), a);
+        for (; i <= count - V.Width; i += V.Width) a.AddProduct(V.Load(x + i), V.Load(y + i));
         float sum = V.Sum(a + b);
         for (; i < count; i++) sum += x[i] * y[i];
         return sum;

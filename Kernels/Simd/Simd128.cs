@@ -7,8 +7,11 @@ namespace MiniVlp.Kernels.Simd;
 
 /// <summary>4 floats: SSE or NEON.</summary>
 /// <param name="Value">The hardware vector.</param>
-public readonly unsafe record struct Simd128(Vector128<float> Value) : ISimd<Simd128>
+public unsafe record struct Simd128(Vector128<float> Value) : ISimd<Simd128>
 {
+    /// <summary>The hardware vector.</summary>
+    public Vector128<float> Value { readonly get; private set; } = Value;
+
     /// <inheritdoc/>
     public static int Width => 4;
 
@@ -69,6 +72,10 @@ public readonly unsafe record struct Simd128(Vector128<float> Value) : ISimd<Sim
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 FusedMultiplyAdd(Simd128 a, Simd128 b, Simd128 c) => new(Vector128.MultiplyAddEstimate(a.Value, b.Value, c.Value));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void AddProduct(Simd128 a, Simd128 b) => Value = Vector128.MultiplyAddEstimate(a.Value, b.Value, Value);
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

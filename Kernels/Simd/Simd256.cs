@@ -6,8 +6,11 @@ namespace MiniVlp.Kernels.Simd;
 
 /// <summary>8 floats: AVX2.</summary>
 /// <param name="Value">The hardware vector.</param>
-public readonly unsafe record struct Simd256(Vector256<float> Value) : ISimd<Simd256>
+public unsafe record struct Simd256(Vector256<float> Value) : ISimd<Simd256>
 {
+    /// <summary>The hardware vector.</summary>
+    public Vector256<float> Value { readonly get; private set; } = Value;
+
     /// <inheritdoc/>
     public static int Width => 8;
 
@@ -49,6 +52,10 @@ public readonly unsafe record struct Simd256(Vector256<float> Value) : ISimd<Sim
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 FusedMultiplyAdd(Simd256 a, Simd256 b, Simd256 c) => new(Vector256.FusedMultiplyAdd(a.Value, b.Value, c.Value));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void AddProduct(Simd256 a, Simd256 b) => Value = Vector256.FusedMultiplyAdd(a.Value, b.Value, Value);
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

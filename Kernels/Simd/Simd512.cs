@@ -6,8 +6,11 @@ namespace MiniVlp.Kernels.Simd;
 
 /// <summary>16 floats: AVX-512.</summary>
 /// <param name="Value">The hardware vector.</param>
-public readonly unsafe record struct Simd512(Vector512<float> Value) : ISimd<Simd512>
+public unsafe record struct Simd512(Vector512<float> Value) : ISimd<Simd512>
 {
+    /// <summary>The hardware vector.</summary>
+    public Vector512<float> Value { readonly get; private set; } = Value;
+
     /// <inheritdoc/>
     public static int Width => 16;
 
@@ -49,6 +52,10 @@ public readonly unsafe record struct Simd512(Vector512<float> Value) : ISimd<Sim
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 FusedMultiplyAdd(Simd512 a, Simd512 b, Simd512 c) => new(Vector512.FusedMultiplyAdd(a.Value, b.Value, c.Value));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void AddProduct(Simd512 a, Simd512 b) => Value = Vector512.FusedMultiplyAdd(a.Value, b.Value, Value);
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -4,8 +4,11 @@ namespace MiniVlp.Kernels.Simd;
 
 /// <summary>One float: the tier without vectors.</summary>
 /// <param name="Value">The number.</param>
-public readonly unsafe record struct SimdScalar(float Value) : ISimd<SimdScalar>
+public unsafe record struct SimdScalar(float Value) : ISimd<SimdScalar>
 {
+    /// <summary>The hardware vector.</summary>
+    public float Value { readonly get; private set; } = Value;
+
     /// <inheritdoc/>
     public static int Width => 1;
 
@@ -50,6 +53,10 @@ public readonly unsafe record struct SimdScalar(float Value) : ISimd<SimdScalar>
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static SimdScalar FusedMultiplyAdd(SimdScalar a, SimdScalar b, SimdScalar c) => new(MathF.FusedMultiplyAdd(a.Value, b.Value, c.Value));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void AddProduct(SimdScalar a, SimdScalar b) => Value = MathF.FusedMultiplyAdd(a.Value, b.Value, Value);
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -156,27 +156,27 @@ internal static unsafe class TileMatMul
         V c00 = V.Zero, c01 = V.Zero, c10 = V.Zero, c11 = V.Zero, c20 = V.Zero, c21 = V.Zero;
         V c30 = V.Zero, c31 = V.Zero, c40 = V.Zero, c41 = V.Zero, c50 = V.Zero, c51 = V.Zero;
         nint k = 0;
-        for (nint left = depth; left > 0; left--)
+        for (nint left = depth; left != 0; left--)
         {
             V b0 = V.Load(b), b1 = V.Load(b + V.Width);
             V x = V.Create(a[k]);
-            c00 = V.FusedMultiplyAdd(x, b0, c00);
-            c01 = V.FusedMultiplyAdd(x, b1, c01);
+            c00.AddProduct(x, b0);
+            c01.AddProduct(x, b1);
             x = V.Create(a1[k]);
-            c10 = V.FusedMultiplyAdd(x, b0, c10);
-            c11 = V.FusedMultiplyAdd(x, b1, c11);
+            c10.AddProduct(x, b0);
+            c11.AddProduct(x, b1);
             x = V.Create(a2[k]);
-            c20 = V.FusedMultiplyAdd(x, b0, c20);
-            c21 = V.FusedMultiplyAdd(x, b1, c21);
+            c20.AddProduct(x, b0);
+            c21.AddProduct(x, b1);
             x = V.Create(a3[k]);
-            c30 = V.FusedMultiplyAdd(x, b0, c30);
-            c31 = V.FusedMultiplyAdd(x, b1, c31);
+            c30.AddProduct(x, b0);
+            c31.AddProduct(x, b1);
             x = V.Create(a4[k]);
-            c40 = V.FusedMultiplyAdd(x, b0, c40);
-            c41 = V.FusedMultiplyAdd(x, b1, c41);
+            c40.AddProduct(x, b0);
+            c41.AddProduct(x, b1);
             x = V.Create(a5[k]);
-            c50 = V.FusedMultiplyAdd(x, b0, c50);
-            c51 = V.FusedMultiplyAdd(x, b1, c51);
+            c50.AddProduct(x, b0);
+            c51.AddProduct(x, b1);
             k += aStep;
             b += bRow;
         }
@@ -197,15 +197,15 @@ internal static unsafe class TileMatMul
         float* a4 = rows > 4 ? a3 + aRow : a3, a5 = rows > 5 ? a4 + aRow : a4;
         V c0 = V.Zero, c1 = V.Zero, c2 = V.Zero, c3 = V.Zero, c4 = V.Zero, c5 = V.Zero;
         nint k = 0;
-        for (nint left = depth; left > 0; left--)
+        for (nint left = depth; left != 0; left--)
         {
             V b0 = V.Load(b);
-            c0 = V.FusedMultiplyAdd(V.Create(a[k]), b0, c0);
-            c1 = V.FusedMultiplyAdd(V.Create(a1[k]), b0, c1);
-            c2 = V.FusedMultiplyAdd(V.Create(a2[k]), b0, c2);
-            c3 = V.FusedMultiplyAdd(V.Create(a3[k]), b0, c3);
-            c4 = V.FusedMultiplyAdd(V.Create(a4[k]), b0, c4);
-            c5 = V.FusedMultiplyAdd(V.Create(a5[k]), b0, c5);
+            c0.AddProduct(V.Create(a[k]), b0);
+            c1.AddProduct(V.Create(a1[k]), b0);
+            c2.AddProduct(V.Create(a2[k]), b0);
+            c3.AddProduct(V.Create(a3[k]), b0);
+            c4.AddProduct(V.Create(a4[k]), b0);
+            c5.AddProduct(V.Create(a5[k]), b0);
             k += aStep;
             b += bRow;
         }

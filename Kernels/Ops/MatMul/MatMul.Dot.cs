@@ -142,74 +142,74 @@ public sealed unsafe partial class CpuBackend
         for (; k <= depth - V.Width; k += V.Width)
         {
             V v0 = V.Load(a + k), v1 = V.Load(a1 + k), v2 = V.Load(a2 + k), right = V.Load(b + k);
-            c00 = V.FusedMultiplyAdd(v0, right, c00);
-            c10 = V.FusedMultiplyAdd(v1, right, c10);
-            c20 = V.FusedMultiplyAdd(v2, right, c20);
+            c00.AddProduct(v0, right);
+            c10.AddProduct(v1, right);
+            c20.AddProduct(v2, right);
             right = V.Load(b + stride + k);
-            c01 = V.FusedMultiplyAdd(v0, right, c01);
-            c11 = V.FusedMultiplyAdd(v1, right, c11);
-            c21 = V.FusedMultiplyAdd(v2, right, c21);
+            c01.AddProduct(v0, right);
+            c11.AddProduct(v1, right);
+            c21.AddProduct(v2, right);
             right = V.Load(b + (2L * stride) + k);
-            c02 = V.FusedMultiplyAdd(v0, right, c02);
-            c12 = V.FusedMultiplyAdd(v1, right, c12);
-            c22 = V.FusedMultiplyAdd(v2, right, c22);
+            c02.AddProduct(v0, right);
+            c12.AddProduct(v1, right);
+            c22.AddProduct(v2, right);
             right = V.Load(b + (3L * stride) + k);
-            c03 = V.FusedMultiplyAdd(v0, right, c03);
-            c13 = V.FusedMultiplyAdd(v1, right, c13);
-            c23 = V.FusedMultiplyAdd(v2, right, c23);
+            c03.AddProduct(v0, right);
+            c13.AddProduct(v1, right);
+            c23.AddProduct(v2, right);
             right = V.Load(b4 + k);
-            c04 = V.FusedMultiplyAdd(v0, right, c04);
-            c14 = V.FusedMultiplyAdd(v1, right, c14);
-            c24 = V.FusedMultiplyAdd(v2, right, c24);
+            c04.AddProduct(v0, right);
+            c14.AddProduct(v1, right);
+            c24.AddProduct(v2, right);
             right = V.Load(b4 + stride + k);
-            c05 = V.FusedMultiplyAdd(v0, right, c05);
-            c15 = V.FusedMultiplyAdd(v1, right, c15);
-            c25 = V.FusedMultiplyAdd(v2, right, c25);
+            c05.AddProduct(v0, right);
+            c15.AddProduct(v1, right);
+            c25.AddProduct(v2, right);
             right = V.Load(b4 + (2L * stride) + k);
-            c06 = V.FusedMultiplyAdd(v0, right, c06);
-            c16 = V.FusedMultiplyAdd(v1, right, c16);
-            c26 = V.FusedMultiplyAdd(v2, right, c26);
+            c06.AddProduct(v0, right);
+            c16.AddProduct(v1, right);
+            c26.AddProduct(v2, right);
             right = V.Load(b4 + (3L * stride) + k);
-            c07 = V.FusedMultiplyAdd(v0, right, c07);
-            c17 = V.FusedMultiplyAdd(v1, right, c17);
-            c27 = V.FusedMultiplyAdd(v2, right, c27);
+            c07.AddProduct(v0, right);
+            c17.AddProduct(v1, right);
+            c27.AddProduct(v2, right);
         }
 
         int left = depth - k;
         if (left > 0)
         {
             V v0 = V.LoadPartial(a + k, left), v1 = V.LoadPartial(a1 + k, left), v2 = V.LoadPartial(a2 + k, left), right = V.LoadPartial(b + k, left);
-            c00 = V.FusedMultiplyAdd(v0, right, c00);
-            c10 = V.FusedMultiplyAdd(v1, right, c10);
-            c20 = V.FusedMultiplyAdd(v2, right, c20);
+            c00.AddProduct(v0, right);
+            c10.AddProduct(v1, right);
+            c20.AddProduct(v2, right);
             right = V.LoadPartial(b + stride + k, left);
-            c01 = V.FusedMultiplyAdd(v0, right, c01);
-            c11 = V.FusedMultiplyAdd(v1, right, c11);
-            c21 = V.FusedMultiplyAdd(v2, right, c21);
+            c01.AddProduct(v0, right);
+            c11.AddProduct(v1, right);
+            c21.AddProduct(v2, right);
             right = V.LoadPartial(b + (2L * stride) + k, left);
-            c02 = V.FusedMultiplyAdd(v0, right, c02);
-            c12 = V.FusedMultiplyAdd(v1, right, c12);
-            c22 = V.FusedMultiplyAdd(v2, right, c22);
+            c02.AddProduct(v0, right);
+            c12.AddProduct(v1, right);
+            c22.AddProduct(v2, right);
             right = V.LoadPartial(b + (3L * stride) + k, left);
-            c03 = V.FusedMultiplyAdd(v0, right, c03);
-            c13 = V.FusedMultiplyAdd(v1, right, c13);
-            c23 = V.FusedMultiplyAdd(v2, right, c23);
+            c03.AddProduct(v0, right);
+            c13.AddProduct(v1, right);
+            c23.AddProduct(v2, right);
             right = V.LoadPartial(b4 + k, left);
-            c04 = V.FusedMultiplyAdd(v0, right, c04);
-            c14 = V.FusedMultiplyAdd(v1, right, c14);
-            c24 = V.FusedMultiplyAdd(v2, right, c24);
+            c04.AddProduct(v0, right);
+            c14.AddProduct(v1, right);
+            c24.AddProduct(v2, right);
             right = V.LoadPartial(b4 + stride + k, left);
-            c05 = V.FusedMultiplyAdd(v0, right, c05);
-            c15 = V.FusedMultiplyAdd(v1, right, c15);
-            c25 = V.FusedMultiplyAdd(v2, right, c25);
+            c05.AddProduct(v0, right);
+            c15.AddProduct(v1, right);
+            c25.AddProduct(v2, right);
             right = V.LoadPartial(b4 + (2L * stride) + k, left);
-            c06 = V.FusedMultiplyAdd(v0, right, c06);
-            c16 = V.FusedMultiplyAdd(v1, right, c16);
-            c26 = V.FusedMultiplyAdd(v2, right, c26);
+            c06.AddProduct(v0, right);
+            c16.AddProduct(v1, right);
+            c26.AddProduct(v2, right);
             right = V.LoadPartial(b4 + (3L * stride) + k, left);
-            c07 = V.FusedMultiplyAdd(v0, right, c07);
-            c17 = V.FusedMultiplyAdd(v1, right, c17);
-            c27 = V.FusedMultiplyAdd(v2, right, c27);
+            c07.AddProduct(v0, right);
+            c17.AddProduct(v1, right);
+            c27.AddProduct(v2, right);
         }
 
         V.StoreSums(c00, c01, c02, c03, sums);
@@ -233,42 +233,42 @@ public sealed unsafe partial class CpuBackend
         for (; k <= depth - V.Width; k += V.Width)
         {
             V v0 = V.Load(a + k), v1 = V.Load(a1 + k), v2 = V.Load(a2 + k), right = V.Load(b0 + k);
-            c00 = V.FusedMultiplyAdd(v0, right, c00);
-            c10 = V.FusedMultiplyAdd(v1, right, c10);
-            c20 = V.FusedMultiplyAdd(v2, right, c20);
+            c00.AddProduct(v0, right);
+            c10.AddProduct(v1, right);
+            c20.AddProduct(v2, right);
             right = V.Load(b1 + k);
-            c01 = V.FusedMultiplyAdd(v0, right, c01);
-            c11 = V.FusedMultiplyAdd(v1, right, c11);
-            c21 = V.FusedMultiplyAdd(v2, right, c21);
+            c01.AddProduct(v0, right);
+            c11.AddProduct(v1, right);
+            c21.AddProduct(v2, right);
             right = V.Load(b2 + k);
-            c02 = V.FusedMultiplyAdd(v0, right, c02);
-            c12 = V.FusedMultiplyAdd(v1, right, c12);
-            c22 = V.FusedMultiplyAdd(v2, right, c22);
+            c02.AddProduct(v0, right);
+            c12.AddProduct(v1, right);
+            c22.AddProduct(v2, right);
             right = V.Load(b3 + k);
-            c03 = V.FusedMultiplyAdd(v0, right, c03);
-            c13 = V.FusedMultiplyAdd(v1, right, c13);
-            c23 = V.FusedMultiplyAdd(v2, right, c23);
+            c03.AddProduct(v0, right);
+            c13.AddProduct(v1, right);
+            c23.AddProduct(v2, right);
         }
 
         int left = depth - k;
         if (left > 0)
         {
             V v0 = V.LoadPartial(a + k, left), v1 = V.LoadPartial(a1 + k, left), v2 = V.LoadPartial(a2 + k, left), right = V.LoadPartial(b0 + k, left);
-            c00 = V.FusedMultiplyAdd(v0, right, c00);
-            c10 = V.FusedMultiplyAdd(v1, right, c10);
-            c20 = V.FusedMultiplyAdd(v2, right, c20);
+            c00.AddProduct(v0, right);
+            c10.AddProduct(v1, right);
+            c20.AddProduct(v2, right);
             right = V.LoadPartial(b1 + k, left);
-            c01 = V.FusedMultiplyAdd(v0, right, c01);
-            c11 = V.FusedMultiplyAdd(v1, right, c11);
-            c21 = V.FusedMultiplyAdd(v2, right, c21);
+            c01.AddProduct(v0, right);
+            c11.AddProduct(v1, right);
+            c21.AddProduct(v2, right);
             right = V.LoadPartial(b2 + k, left);
-            c02 = V.FusedMultiplyAdd(v0, right, c02);
-            c12 = V.FusedMultiplyAdd(v1, right, c12);
-            c22 = V.FusedMultiplyAdd(v2, right, c22);
+            c02.AddProduct(v0, right);
+            c12.AddProduct(v1, right);
+            c22.AddProduct(v2, right);
             right = V.LoadPartial(b3 + k, left);
-            c03 = V.FusedMultiplyAdd(v0, right, c03);
-            c13 = V.FusedMultiplyAdd(v1, right, c13);
-            c23 = V.FusedMultiplyAdd(v2, right, c23);
+            c03.AddProduct(v0, right);
+            c13.AddProduct(v1, right);
+            c23.AddProduct(v2, right);
         }
 
         V.StoreSums(c00, c01, c02, c03, sums);
@@ -286,20 +286,20 @@ public sealed unsafe partial class CpuBackend
         for (; k <= depth - V.Width; k += V.Width)
         {
             V v = V.Load(a + k);
-            c0 = V.FusedMultiplyAdd(v, V.Load(b0 + k), c0);
-            c1 = V.FusedMultiplyAdd(v, V.Load(b1 + k), c1);
-            c2 = V.FusedMultiplyAdd(v, V.Load(b2 + k), c2);
-            c3 = V.FusedMultiplyAdd(v, V.Load(b3 + k), c3);
+            c0.AddProduct(v, V.Load(b0 + k));
+            c1.AddProduct(v, V.Load(b1 + k));
+            c2.AddProduct(v, V.Load(b2 + k));
+            c3.AddProduct(v, V.Load(b3 + k));
         }
 
         int left = depth - k;
         if (left > 0)
         {
             V v = V.LoadPartial(a + k, left);
-            c0 = V.FusedMultiplyAdd(v, V.LoadPartial(b0 + k, left), c0);
-            c1 = V.FusedMultiplyAdd(v, V.LoadPartial(b1 + k, left), c1);
-            c2 = V.FusedMultiplyAdd(v, V.LoadPartial(b2 + k, left), c2);
-            c3 = V.FusedMultiplyAdd(v, V.LoadPartial(b3 + k, left), c3);
+            c0.AddProduct(v, V.LoadPartial(b0 + k, left));
+            c1.AddProduct(v, V.LoadPartial(b1 + k, left));
+            c2.AddProduct(v, V.LoadPartial(b2 + k, left));
+            c3.AddProduct(v, V.LoadPartial(b3 + k, left));
         }
 
         V.StoreSums(c0, c1, c2, c3, sums);

@@ -72,48 +72,49 @@ internal static unsafe class MatMulMicrokernel
         float* a3 = a + (3 * aRow);
         float* a6 = a + (6 * aRow);
         float* a9 = a + (9 * aRow);
-        for (nint left = depth; left > 0; left--)
+        nint row2 = 2 * aRow, step = aStep * sizeof(float);
+        for (nint left = depth; left != 0; left--)
         {
             V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
-            c00 = V.FusedMultiplyAdd(x, b0, c00);
-            c01 = V.FusedMultiplyAdd(x, b1, c01);
+            c00.AddProduct(x, b0);
+            c01.AddProduct(x, b1);
             x = V.Create(a[aRow]);
-            c10 = V.FusedMultiplyAdd(x, b0, c10);
-            c11 = V.FusedMultiplyAdd(x, b1, c11);
-            x = V.Create(a[2 * aRow]);
-            c20 = V.FusedMultiplyAdd(x, b0, c20);
-            c21 = V.FusedMultiplyAdd(x, b1, c21);
+            c10.AddProduct(x, b0);
+            c11.AddProduct(x, b1);
+            x = V.Create(a[row2]);
+            c20.AddProduct(x, b0);
+            c21.AddProduct(x, b1);
             x = V.Create(a3[0]);
-            c30 = V.FusedMultiplyAdd(x, b0, c30);
-            c31 = V.FusedMultiplyAdd(x, b1, c31);
+            c30.AddProduct(x, b0);
+            c31.AddProduct(x, b1);
             x = V.Create(a3[aRow]);
-            c40 = V.FusedMultiplyAdd(x, b0, c40);
-            c41 = V.FusedMultiplyAdd(x, b1, c41);
-            x = V.Create(a3[2 * aRow]);
-            c50 = V.FusedMultiplyAdd(x, b0, c50);
-            c51 = V.FusedMultiplyAdd(x, b1, c51);
+            c40.AddProduct(x, b0);
+            c41.AddProduct(x, b1);
+            x = V.Create(a3[row2]);
+            c50.AddProduct(x, b0);
+            c51.AddProduct(x, b1);
             x = V.Create(a6[0]);
-            c60 = V.FusedMultiplyAdd(x, b0, c60);
-            c61 = V.FusedMultiplyAdd(x, b1, c61);
+            c60.AddProduct(x, b0);
+            c61.AddProduct(x, b1);
             x = V.Create(a6[aRow]);
-            c70 = V.FusedMultiplyAdd(x, b0, c70);
-            c71 = V.FusedMultiplyAdd(x, b1, c71);
-            x = V.Create(a6[2 * aRow]);
-            c80 = V.FusedMultiplyAdd(x, b0, c80);
-            c81 = V.FusedMultiplyAdd(x, b1, c81);
+            c70.AddProduct(x, b0);
+            c71.AddProduct(x, b1);
+            x = V.Create(a6[row2]);
+            c80.AddProduct(x, b0);
+            c81.AddProduct(x, b1);
             x = V.Create(a9[0]);
-            c90 = V.FusedMultiplyAdd(x, b0, c90);
-            c91 = V.FusedMultiplyAdd(x, b1, c91);
+            c90.AddProduct(x, b0);
+            c91.AddProduct(x, b1);
             x = V.Create(a9[aRow]);
-            c100 = V.FusedMultiplyAdd(x, b0, c100);
-            c101 = V.FusedMultiplyAdd(x, b1, c101);
-            x = V.Create(a9[2 * aRow]);
-            c110 = V.FusedMultiplyAdd(x, b0, c110);
-            c111 = V.FusedMultiplyAdd(x, b1, c111);
-            a += aStep;
-            a3 += aStep;
-            a6 += aStep;
-            a9 += aStep;
+            c100.AddProduct(x, b0);
+            c101.AddProduct(x, b1);
+            x = V.Create(a9[row2]);
+            c110.AddProduct(x, b0);
+            c111.AddProduct(x, b1);
+            a = (float*)((byte*)a + step);
+            a3 = (float*)((byte*)a3 + step);
+            a6 = (float*)((byte*)a6 + step);
+            a9 = (float*)((byte*)a9 + step);
             b += 2 * V.Width * TElement.Bytes;
         }
 
@@ -147,35 +148,36 @@ internal static unsafe class MatMulMicrokernel
         V c70 = V.Zero, c71 = V.Zero;
         float* a3 = a + (3 * aRow);
         float* a6 = a + (6 * aRow);
-        for (nint left = depth; left > 0; left--)
+        nint row2 = 2 * aRow, step = aStep * sizeof(float);
+        for (nint left = depth; left != 0; left--)
         {
             V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
-            c00 = V.FusedMultiplyAdd(x, b0, c00);
-            c01 = V.FusedMultiplyAdd(x, b1, c01);
+            c00.AddProduct(x, b0);
+            c01.AddProduct(x, b1);
             x = V.Create(a[aRow]);
-            c10 = V.FusedMultiplyAdd(x, b0, c10);
-            c11 = V.FusedMultiplyAdd(x, b1, c11);
-            x = V.Create(a[2 * aRow]);
-            c20 = V.FusedMultiplyAdd(x, b0, c20);
-            c21 = V.FusedMultiplyAdd(x, b1, c21);
+            c10.AddProduct(x, b0);
+            c11.AddProduct(x, b1);
+            x = V.Create(a[row2]);
+            c20.AddProduct(x, b0);
+            c21.AddProduct(x, b1);
             x = V.Create(a3[0]);
-            c30 = V.FusedMultiplyAdd(x, b0, c30);
-            c31 = V.FusedMultiplyAdd(x, b1, c31);
+            c30.AddProduct(x, b0);
+            c31.AddProduct(x, b1);
             x = V.Create(a3[aRow]);
-            c40 = V.FusedMultiplyAdd(x, b0, c40);
-            c41 = V.FusedMultiplyAdd(x, b1, c41);
-            x = V.Create(a3[2 * aRow]);
-            c50 = V.FusedMultiplyAdd(x, b0, c50);
-            c51 = V.FusedMultiplyAdd(x, b1, c51);
+            c40.AddProduct(x, b0);
+            c41.AddProduct(x, b1);
+            x = V.Create(a3[row2]);
+            c50.AddProduct(x, b0);
+            c51.AddProduct(x, b1);
             x = V.Create(a6[0]);
-            c60 = V.FusedMultiplyAdd(x, b0, c60);
-            c61 = V.FusedMultiplyAdd(x, b1, c61);
+            c60.AddProduct(x, b0);
+            c61.AddProduct(x, b1);
             x = V.Create(a6[aRow]);
-            c70 = V.FusedMultiplyAdd(x, b0, c70);
-            c71 = V.FusedMultiplyAdd(x, b1, c71);
-            a += aStep;
-            a3 += aStep;
-            a6 += aStep;
+            c70.AddProduct(x, b0);
+            c71.AddProduct(x, b1);
+            a = (float*)((byte*)a + step);
+            a3 = (float*)((byte*)a3 + step);
+            a6 = (float*)((byte*)a6 + step);
             b += 2 * V.Width * TElement.Bytes;
         }
 
@@ -200,22 +202,23 @@ internal static unsafe class MatMulMicrokernel
         V c20 = V.Zero, c21 = V.Zero;
         V c30 = V.Zero, c31 = V.Zero;
         float* a3 = a + (3 * aRow);
-        for (nint left = depth; left > 0; left--)
+        nint row2 = 2 * aRow, step = aStep * sizeof(float);
+        for (nint left = depth; left != 0; left--)
         {
             V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
-            c00 = V.FusedMultiplyAdd(x, b0, c00);
-            c01 = V.FusedMultiplyAdd(x, b1, c01);
+            c00.AddProduct(x, b0);
+            c01.AddProduct(x, b1);
             x = V.Create(a[aRow]);
-            c10 = V.FusedMultiplyAdd(x, b0, c10);
-            c11 = V.FusedMultiplyAdd(x, b1, c11);
-            x = V.Create(a[2 * aRow]);
-            c20 = V.FusedMultiplyAdd(x, b0, c20);
-            c21 = V.FusedMultiplyAdd(x, b1, c21);
+            c10.AddProduct(x, b0);
+            c11.AddProduct(x, b1);
+            x = V.Create(a[row2]);
+            c20.AddProduct(x, b0);
+            c21.AddProduct(x, b1);
             x = V.Create(a3[0]);
-            c30 = V.FusedMultiplyAdd(x, b0, c30);
-            c31 = V.FusedMultiplyAdd(x, b1, c31);
-            a += aStep;
-            a3 += aStep;
+            c30.AddProduct(x, b0);
+            c31.AddProduct(x, b1);
+            a = (float*)((byte*)a + step);
+            a3 = (float*)((byte*)a3 + step);
             b += 2 * V.Width * TElement.Bytes;
         }
 
@@ -238,28 +241,29 @@ internal static unsafe class MatMulMicrokernel
         V c40 = V.Zero, c41 = V.Zero;
         V c50 = V.Zero, c51 = V.Zero;
         float* a3 = a + (3 * aRow);
-        for (nint left = depth; left > 0; left--)
+        nint row2 = 2 * aRow, step = aStep * sizeof(float);
+        for (nint left = depth; left != 0; left--)
         {
             V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
-            c00 = V.FusedMultiplyAdd(x, b0, c00);
-            c01 = V.FusedMultiplyAdd(x, b1, c01);
+            c00.AddProduct(x, b0);
+            c01.AddProduct(x, b1);
             x = V.Create(a[aRow]);
-            c10 = V.FusedMultiplyAdd(x, b0, c10);
-            c11 = V.FusedMultiplyAdd(x, b1, c11);
-            x = V.Create(a[2 * aRow]);
-            c20 = V.FusedMultiplyAdd(x, b0, c20);
-            c21 = V.FusedMultiplyAdd(x, b1, c21);
+            c10.AddProduct(x, b0);
+            c11.AddProduct(x, b1);
+            x = V.Create(a[row2]);
+            c20.AddProduct(x, b0);
+            c21.AddProduct(x, b1);
             x = V.Create(a3[0]);
-            c30 = V.FusedMultiplyAdd(x, b0, c30);
-            c31 = V.FusedMultiplyAdd(x, b1, c31);
+            c30.AddProduct(x, b0);
+            c31.AddProduct(x, b1);
             x = V.Create(a3[aRow]);
-            c40 = V.FusedMultiplyAdd(x, b0, c40);
-            c41 = V.FusedMultiplyAdd(x, b1, c41);
-            x = V.Create(a3[2 * aRow]);
-            c50 = V.FusedMultiplyAdd(x, b0, c50);
-            c51 = V.FusedMultiplyAdd(x, b1, c51);
-            a += aStep;
-            a3 += aStep;
+            c40.AddProduct(x, b0);
+            c41.AddProduct(x, b1);
+            x = V.Create(a3[row2]);
+            c50.AddProduct(x, b0);
+            c51.AddProduct(x, b1);
+            a = (float*)((byte*)a + step);
+            a3 = (float*)((byte*)a3 + step);
             b += 2 * V.Width * TElement.Bytes;
         }
 
@@ -279,14 +283,14 @@ internal static unsafe class MatMulMicrokernel
     {
         V c00 = V.Zero, c01 = V.Zero;
         V c10 = V.Zero, c11 = V.Zero;
-        for (nint left = depth; left > 0; left--)
+        for (nint left = depth; left != 0; left--)
         {
             V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
-            c00 = V.FusedMultiplyAdd(x, b0, c00);
-            c01 = V.FusedMultiplyAdd(x, b1, c01);
+            c00.AddProduct(x, b0);
+            c01.AddProduct(x, b1);
             x = V.Create(a[aRow]);
-            c10 = V.FusedMultiplyAdd(x, b0, c10);
-            c11 = V.FusedMultiplyAdd(x, b1, c11);
+            c10.AddProduct(x, b0);
+            c11.AddProduct(x, b1);
             a += aStep;
             b += 2 * V.Width * TElement.Bytes;
         }
@@ -310,14 +314,14 @@ internal static unsafe class MatMulMicrokernel
         for (nint left = depth; left > 0; left--, a++)
         {
             V x = V.Create(*a);
-            c00 = V.FusedMultiplyAdd(x, TElement.Load<V>(b), c00);
-            c01 = V.FusedMultiplyAdd(x, TElement.Load<V>(b + vector), c01);
-            c10 = V.FusedMultiplyAdd(x, TElement.Load<V>(b1), c10);
-            c11 = V.FusedMultiplyAdd(x, TElement.Load<V>(b1 + vector), c11);
-            c20 = V.FusedMultiplyAdd(x, TElement.Load<V>(b2), c20);
-            c21 = V.FusedMultiplyAdd(x, TElement.Load<V>(b2 + vector), c21);
-            c30 = V.FusedMultiplyAdd(x, TElement.Load<V>(b3), c30);
-            c31 = V.FusedMultiplyAdd(x, TElement.Load<V>(b3 + vector), c31);
+            c00.AddProduct(x, TElement.Load<V>(b));
+            c01.AddProduct(x, TElement.Load<V>(b + vector));
+            c10.AddProduct(x, TElement.Load<V>(b1));
+            c11.AddProduct(x, TElement.Load<V>(b1 + vector));
+            c20.AddProduct(x, TElement.Load<V>(b2));
+            c21.AddProduct(x, TElement.Load<V>(b2 + vector));
+            c30.AddProduct(x, TElement.Load<V>(b3));
+            c31.AddProduct(x, TElement.Load<V>(b3 + vector));
             b += 2 * vector;
             b1 += 2 * vector;
             b2 += 2 * vector;
