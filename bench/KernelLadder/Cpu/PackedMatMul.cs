@@ -68,23 +68,23 @@ internal static unsafe class PackedMatMul
         for (int k = 0; k < depth; k++, a++, a3++, panel += 2 * V.Width)
         {
             V b0 = V.Load(panel), b1 = V.Load(panel + V.Width), left = V.Create(a[0]);
-            c00 = V.FusedMultiplyAdd(left, b0, c00);
-            c01 = V.FusedMultiplyAdd(left, b1, c01);
+            c00.AddProduct(left, b0);
+            c01.AddProduct(left, b1);
             left = V.Create(a[size]);
-            c10 = V.FusedMultiplyAdd(left, b0, c10);
-            c11 = V.FusedMultiplyAdd(left, b1, c11);
+            c10.AddProduct(left, b0);
+            c11.AddProduct(left, b1);
             left = V.Create(a[2 * size]);
-            c20 = V.FusedMultiplyAdd(left, b0, c20);
-            c21 = V.FusedMultiplyAdd(left, b1, c21);
+            c20.AddProduct(left, b0);
+            c21.AddProduct(left, b1);
             left = V.Create(a3[0]);
-            c30 = V.FusedMultiplyAdd(left, b0, c30);
-            c31 = V.FusedMultiplyAdd(left, b1, c31);
+            c30.AddProduct(left, b0);
+            c31.AddProduct(left, b1);
             left = V.Create(a3[size]);
-            c40 = V.FusedMultiplyAdd(left, b0, c40);
-            c41 = V.FusedMultiplyAdd(left, b1, c41);
+            c40.AddProduct(left, b0);
+            c41.AddProduct(left, b1);
             left = V.Create(a3[2 * size]);
-            c50 = V.FusedMultiplyAdd(left, b0, c50);
-            c51 = V.FusedMultiplyAdd(left, b1, c51);
+            c50.AddProduct(left, b0);
+            c51.AddProduct(left, b1);
         }
 
         Add(c, c00, c01);
@@ -103,8 +103,8 @@ internal static unsafe class PackedMatMul
         for (int k = 0; k < depth; k++, panel += 2 * V.Width)
         {
             V left = V.Create(a[k]);
-            c0 = V.FusedMultiplyAdd(left, V.Load(panel), c0);
-            c1 = V.FusedMultiplyAdd(left, V.Load(panel + V.Width), c1);
+            c0.AddProduct(left, V.Load(panel));
+            c1.AddProduct(left, V.Load(panel + V.Width));
         }
 
         Add(c, c0, c1);
