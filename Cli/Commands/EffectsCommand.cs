@@ -55,7 +55,7 @@ internal sealed class EffectsCommand : ToolCommand
         [
             .. from effect in EffectCatalogue.Effects
                where experiments.Contains(effect.Experiment) || arguments.GetValue(_report) is not null
-               from data in rows.Rows.Where(row => row.IsOf(effect.Experiment, row.Data, scale)).Select(row => row.Data).Distinct(StringComparer.Ordinal)
+               from data in rows.Rows.Where(row => row.IsOf(effect.Experiment, row.Data, scale) && row.Measures.ContainsKey(Effect.On(effect.Measure, row.Data))).Select(row => row.Data).Distinct(StringComparer.Ordinal)
                select (data, EffectResult.Judge(effect, rows.Rows.Where(row => row.IsOf(effect.Experiment, data, scale)), seeds)),
         ];
         if (arguments.GetValue(_report) is { } folder) EffectPage.Write(folder, EffectCatalogue.Experiments, rows.Rows, results, scale);
@@ -85,7 +85,7 @@ internal sealed class EffectsCommand : ToolCommand
             ["effect"] = each.Result.Effect.Id,
             ["claim"] = each.Result.Effect.Claim,
             ["data"] = each.Data,
-            ["contrast"] = each.Result.Effect.ContrastText,
+            ["contrast"] = Effect.On(each.Result.Effect.ContrastText, each.Data),
             ["threshold"] = each.Result.Effect.Threshold,
             ["mean"] = JsonNumber.Of(each.Result.Mean),
             ["half_width_95"] = JsonNumber.Of(each.Result.HalfWidth),

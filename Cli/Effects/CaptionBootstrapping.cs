@@ -28,6 +28,8 @@ internal sealed class CaptionBootstrapping : Experiment
     public override string Protocol(EffectScale scale) => string.Create(CultureInfo.InvariantCulture,
         $"BLIP of width 64 (2 image layers, 2 text layers, 32 pixels in patches of 8). {Noise:0 %} of the training captions are wrong, as in the experiment distillation, but for one picture in four, which is clean. A BLIP is trained for {Steps(scale)} steps of {BatchSize} pairs on the noisy pairs, then on the clean ones: for {CaptionerSteps(scale)} steps for captions alone, and another copy for {FilterSteps(scale)} steps for contrast and matching alone. The first writes a caption for each noisy picture (nucleus 0.5), the second keeps the texts that match with a probability of at least 0.5. A new BLIP is then trained for {Steps(scale)} steps on the clean pairs and \"{None}\": the noisy captions; \"{Filter}\": the kept ones; \"{Captioner}\": noisy and synthetic ones; \"{Both}\": those kept of both. A pass shows each picture that has a text once, with one of its texts. AdamW 1e-3 (captioner: 2e-3), cosine, queues of {Queue} that count after {RecipeSettings.QueueWarmUp} steps, momentum 0.995, α = 0.4. Measured with true captions: R@1 as in the experiment albef, and the captions that the new BLIP writes (greedy): for scenes the share that states the facts of the true caption exactly, and CIDEr-D.");
 
+    public override string OnFiles => PairTraining.OnFiles;
+
     public override IReadOnlyDictionary<string, double> Measure(string condition, ExperimentRun run)
     {
         BootstrappedCaptions captions = Bootstrap(run);
@@ -81,7 +83,7 @@ internal sealed class CaptionBootstrapping : Experiment
         {
             int[] shown = [.. batch.Select(place => pictures[place])];
             string[] captions = [.. shown.Select(picture => texts[picture].Length == 1 ? texts[picture][0] : texts[picture][SampleRandom.For((ulong)run.Seed, step, picture).Next(texts[picture].Length)])];
-            return run.Data.Pairs(run.Data.Train, shown, captions, run.Device);
+            return run.Data.TrainingPairs(shown, captions, run.Seed, step, run.Device);
         });
     }
 

@@ -10,7 +10,13 @@ namespace MiniVlp.Cli.Effects;
 /// <param name="ContrastText">The contrast in words.</param>
 /// <param name="Threshold">The mean over the seeds that the contrast has to exceed; a claim of "at least as good" has a little below 0.</param>
 public sealed record Effect(
-    string Id, string Claim, string Source, Experiment Experiment, string Measure, Func<ConditionValues, double> Contrast, string ContrastText, double Threshold);
+    string Id, string Claim, string Source, Experiment Experiment, string Measure, Func<ConditionValues, double> Contrast, string ContrastText, double Threshold)
+{
+    /// <summary>A measure, or a sentence about it, for some data: recall is counted among the ten best where the pictures come from files.</summary>
+    /// <param name="text">As for scenes.</param>
+    /// <param name="data">Name of the data.</param>
+    public static string On(string text, string data) => data == EffectData.ScenesName ? text : text.Replace("R@1", "R@10", StringComparison.Ordinal);
+}
 
 /// <summary>The value of any measure of any condition in the runs of one seed.</summary>
 /// <param name="condition">A condition of the experiment.</param>
@@ -55,7 +61,14 @@ public sealed record EffectResult(Effect Effect, IReadOnlyList<double> Contrasts
         foreach (int seed in seeds)
         {
             Dictionary<string, EffectRow> byCondition = bySeed[seed].GroupBy(row => row.Condition, StringComparer.Ordinal).ToDictionary(group => group.Key, group => group.Last(), StringComparer.Ordinal);
-            if (effect.Experiment.Conditions.All(byCondition.ContainsKey)) contrasts.Add(effect.Contrast((condition, measure) => byCondition[condition].Measures.GetValueOrDefault(measure, double.NaN)));
+            bool isComplete = true;
+            double contrast = effect.Contrast((condition, measure) =>
+            {
+                if (byCondition.TryGetValue(condition, out EffectRow? row)) return row.Measures.GetValueOrDefault(Effect.On(measure, row.Data), double.NaN);
+                isComplete = false;
+                return double.NaN;
+            });
+            if (isComplete) contrasts.Add(contrast);
         }
 
         int n = contrasts.Count;

@@ -6,7 +6,7 @@ public static class EffectCatalogue
     private const string Neighbors = "k-NN";
 
     private static readonly AlbefAblation Albef = new();
-    private static readonly MomentumDistillation Distillation = new();
+    private static readonly MomentumDistillation Distillation = new(Albef);
     private static readonly CaptionBootstrapping Bootstrapping = new();
     private static readonly MaskRatio Mae = new();
 

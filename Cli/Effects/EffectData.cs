@@ -14,7 +14,11 @@ namespace MiniVlp.Cli.Effects;
 /// </summary>
 public sealed class EffectData
 {
+    /// <summary>The name of scenes.</summary>
+    public const string ScenesName = "scenes";
+
     private const int ContextLength = 24, MostPieces = 1000;
+    private const double SmallestCrop = 0.6;
     private const ulong NoiseSeed = 1;
 
     private readonly int _pixelsPerImage;
@@ -47,19 +51,23 @@ public sealed class EffectData
     /// <summary>The world that scenes are from; null for data of files.</summary>
     public SceneOptions? World { get; }
 
+    /// <summary>What is done to a training picture each time that it is shown with its caption; null for scenes, which are plentiful and whose captions name places.</summary>
+    private ImageAugmentation? Augmentation { get; init; }
+
     /// <summary>What is known of every picture, to measure features by; empty where nothing is.</summary>
     public IReadOnlyList<EffectLabels> Labels { get; private init; } = [];
 
-    /// <summary>Scenes of the demo's world; every caption of the validation split fits one picture alone.</summary>
+    /// <summary>Scenes; every caption of the validation split fits one picture alone.</summary>
     /// <param name="trainCount">Training pairs.</param>
     /// <param name="validationCount">Pairs to measure on.</param>
-    public static EffectData Scenes(int trainCount, int validationCount)
+    /// <param name="world">What there is in them; null for the demo's world.</param>
+    public static EffectData Scenes(int trainCount, int validationCount, SceneOptions? world = null)
     {
         const int ImageSize = 32;
-        SceneOptions world = SceneOptions.Demo;
+        world ??= SceneOptions.Demo;
         SceneDataset train = new(new SceneDatasetOptions { World = world, Count = trainCount, ImageSize = ImageSize });
         SceneDataset validation = new(new SceneDatasetOptions { World = world, Split = SceneSplit.Validation, Count = validationCount, ImageSize = ImageSize, UniqueCaptions = true });
-        return Create("scenes", train, validation, ImageSize, world);
+        return Create(ScenesName, train, validation, ImageSize, world);
     }
 
     /// <summary>
@@ -73,7 +81,7 @@ public sealed class EffectData
         SceneOptions world = new SceneOptions().SingleObjects();
         SceneDataset train = new(new SceneDatasetOptions { World = world, Count = trainCount, ImageSize = ImageSize });
         SceneDataset validation = new(new SceneDatasetOptions { World = world, Split = SceneSplit.Validation, Count = validationCount, ImageSize = ImageSize });
-        EffectData data = Create("scenes", train, validation, ImageSize, world);
+        EffectData data = Create(ScenesName, train, validation, ImageSize, world);
         return data.WithLabels([.. new[] { SceneZeroShotTask.Shape(world), SceneZeroShotTask.Color(world) }.Select(task => new EffectLabels(
             task.ClassNames.Length, [.. Enumerable.Range(0, trainCount).Select(i => task.LabelOf(train.SceneAt(i)))], [.. Enumerable.Range(0, validationCount).Select(i => task.LabelOf(validation.SceneAt(i)))]))]);
     }
@@ -120,7 +128,7 @@ public sealed class EffectData
             else if (random.Chance(rate)) captions[i] = Train.Captions[random.Next(captions.Length)];
         }
 
-        return new EffectData(Name, Train.WithCaptions(captions), Validation, Tokenizer, ImageSize, World) { TextLength = TextLength };
+        return new EffectData(Name, Train.WithCaptions(captions), Validation, Tokenizer, ImageSize, World) { TextLength = TextLength, Augmentation = Augmentation };
     }
 
     /// <summary>Pictures on a device, [count, 3, size, size].</summary>
@@ -160,25 +168,43 @@ public sealed class EffectData
         return new TextBatch(IndexTensor.FromArray(ids, shape, device), IndexTensor.FromArray(mask, shape, device));
     }
 
-    /// <summary>Pictures, captions and ids on a device.</summary>
-    public PairBatch Pairs(EffectSplit split, ReadOnlySpan<int> indices, Device device)
-    {
-        string[] captions = new string[indices.Length];
-        for (int i = 0; i < indices.Length; i++) captions[i] = split.Captions[indices[i]];
-        return Pairs(split, indices, captions, device);
-    }
+    /// <summary>Training pictures with their captions and ids on a device; pictures of files are cropped and mirrored anew.</summary>
+    /// <param name="indices">Which pictures.</param>
+    /// <param name="seed">Of the crops.</param>
+    /// <param name="step">The same picture is cropped otherwise at another step.</param>
+    /// <param name="device">Where.</param>
+    public PairBatch TrainingPairs(int[] indices, int seed, int step, Device device) => TrainingPairs(indices, [.. indices.Select(index => Train.Captions[index])], seed, step, device);
 
-    /// <summary>Pictures with other captions than their own on a device; pairs with equal captions have equal ids, in every batch.</summary>
-    public PairBatch Pairs(EffectSplit split, ReadOnlySpan<int> indices, string[] captions, Device device)
+    /// <summary>The same with other captions than the pictures' own; pairs with equal captions have equal ids, in every batch.</summary>
+    /// <param name="indices">Which pictures.</param>
+    /// <param name="captions">One for each.</param>
+    /// <param name="seed">Of the crops.</param>
+    /// <param name="step">The same picture is cropped otherwise at another step.</param>
+    /// <param name="device">Where.</param>
+    public PairBatch TrainingPairs(int[] indices, string[] captions, int seed, int step, Device device)
     {
         int[] ids = new int[indices.Length];
         for (int i = 0; i < ids.Length; i++)
             if (!_captionIds.TryGetValue(captions[i], out ids[i])) _captionIds.Add(captions[i], ids[i] = _captionIds.Count);
 
-        return new PairBatch(Images(split, indices, device), Texts(captions, device), IndexTensor.FromArray(ids, [ids.Length], device));
+        return new PairBatch(TrainingImages(indices, captions, seed, step, device), Texts(captions, device), IndexTensor.FromArray(ids, [ids.Length], device));
     }
 
-    private EffectData WithLabels(params IReadOnlyList<EffectLabels> labels) => new(Name, Train, Validation, Tokenizer, ImageSize, World) { TextLength = TextLength, Labels = labels };
+    private Tensor TrainingImages(int[] indices, string[] captions, int seed, int step, Device device)
+    {
+        if (Augmentation is null) return Images(Train, indices, device);
+        ImagePreprocessor preprocessor = ImagePreprocessor.Clip(ImageSize);
+        float[] pixels = new float[indices.Length * _pixelsPerImage];
+        for (int i = 0; i < indices.Length; i++)
+        {
+            (RgbImage image, _) = Augmentation.Apply(Train.Pictures[indices[i]], captions[i], (ulong)seed, step, indices[i]);
+            preprocessor.Normalize(image, pixels.AsSpan(i * _pixelsPerImage, _pixelsPerImage));
+        }
+
+        return Tensor.FromArray(pixels, [indices.Length, 3, ImageSize, ImageSize], device);
+    }
+
+    private EffectData WithLabels(params IReadOnlyList<EffectLabels> labels) => new(Name, Train, Validation, Tokenizer, ImageSize, World) { TextLength = TextLength, Augmentation = Augmentation, Labels = labels };
 
     private static EffectData Create(string name, IImageTextDataset train, IImageTextDataset validation, int imageSize, SceneOptions? world)
     {
@@ -186,7 +212,11 @@ public sealed class EffectData
         EffectSplit learned = EffectSplit.Load(train, preprocessor, imageSize), held = EffectSplit.Load(validation, preprocessor, imageSize);
         TextTokenizer tokenizer = TextTokenizer.FromVocabulary(TextTokenizer.BuildVocabulary(learned.Captions, MostPieces), BlipTextConfig.AddedTokens);
         int longest = Math.Max(learned.Captions.Max(text => tokenizer.Encode(text, ContextLength).Length), held.Captions.Max(text => tokenizer.Encode(text, ContextLength).Length));
-        return new EffectData(name, learned, held, tokenizer, imageSize, world) { TextLength = ImageTextBatchBuilder.PaddedLength(longest, ContextLength) };
+        return new EffectData(name, learned, held, tokenizer, imageSize, world)
+        {
+            TextLength = ImageTextBatchBuilder.PaddedLength(longest, ContextLength),
+            Augmentation = world is null ? new ImageAugmentation(new RandomResizedCrop(imageSize) { Scale = (SmallestCrop, 1) }, new HorizontalFlip()) : null,
+        };
     }
 }
 

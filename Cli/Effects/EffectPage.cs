@@ -23,12 +23,12 @@ public static class EffectPage
         text.Append(Start).Append("\n\n## The table\n\n").Append(EffectReport.Table(results));
         foreach (Experiment experiment in experiments)
         {
-            text.Append("\n## ").Append(experiment.Id).Append("\n\n").Append(experiment.Protocol(scale)).Append('\n');
+            text.Append("\n## ").Append(experiment.Id).Append("\n\n").Append(experiment.Protocol(scale)).Append(experiment.OnFiles.Length > 0 ? " " : string.Empty).Append(experiment.OnFiles).Append('\n');
             foreach (string data in rows.Where(row => row.IsOf(experiment, row.Data, scale)).Select(row => row.Data).Distinct(StringComparer.Ordinal))
             {
                 EffectRow[] some = [.. rows.Where(row => row.IsOf(experiment, data, scale))];
                 string picture = $"images/effects-{experiment.Id}-{data}.png";
-                string[] measures = [.. results.Select(each => each.Result.Effect).Where(effect => effect.Experiment == experiment).Select(effect => effect.Measure).Distinct(StringComparer.Ordinal)];
+                string[] measures = [.. results.Select(each => each.Result.Effect).Where(effect => effect.Experiment == experiment).Select(effect => Effect.On(effect.Measure, data)).Where(measure => some.Any(row => row.Measures.ContainsKey(measure))).Distinct(StringComparer.Ordinal)];
                 EffectReport.Draw(Path.Combine(folder, picture), experiment, some, measures);
                 text.Append("\n### ").Append(experiment.Id).Append(" on ").Append(data).Append("\n\n![](").Append(picture).Append(")\n\n").Append(EffectReport.Details(experiment, some));
             }

@@ -19,7 +19,7 @@ public static class EffectReport
         foreach ((string data, EffectResult result) in results)
         {
             string interval = double.IsFinite(result.HalfWidth) ? string.Create(CultureInfo.InvariantCulture, $"{result.Mean:+0.0;-0.0} ± {result.HalfWidth:0.0}") : Number(result.Mean);
-            text.Append(CultureInfo.InvariantCulture, $"| {result.Effect.Claim} ({result.Effect.Source}) | {data} | {result.Effect.ContrastText} | {result.Effect.Threshold:0.#} | {interval} ");
+            text.Append(CultureInfo.InvariantCulture, $"| {result.Effect.Claim} ({result.Effect.Source}) | {data} | {Effect.On(result.Effect.ContrastText, data)} | {result.Effect.Threshold:0.#} | {interval} ");
             text.Append(CultureInfo.InvariantCulture, $"| {string.Join(", ", result.Contrasts.Select(Number))} | {Name(result.Verdict)}{(IsUncertain(result) ? "; the interval includes 0" : string.Empty)} |\n");
         }
 

@@ -18,7 +18,7 @@ public sealed record EffectRow(
 {
     /// <summary>Whether this row stands for the given run.</summary>
     public bool IsOf(Experiment experiment, string data, EffectScale scale)
-        => Experiment == experiment.Id && Version == experiment.Version(scale) && Data == data && Scale == scale && experiment.Conditions.Contains(Condition, StringComparer.Ordinal);
+        => Experiment == experiment.Id && Version == experiment.Version(scale, data) && Data == data && Scale == scale && experiment.Conditions.Contains(Condition, StringComparer.Ordinal);
 
     internal JsonObject ToJson() => new()
     {

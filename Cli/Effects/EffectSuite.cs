@@ -36,7 +36,7 @@ public static class EffectSuite
             .. from seed in seeds
                from experiment in experiments
                where experiment.Accepts(data)
-               from condition in experiment.Conditions
+               from condition in experiment.ConditionsFor(data)
                where rows.Find(experiment, data.Name, scale, condition, seed) is null
                select (experiment, condition, seed),
         ];
@@ -46,10 +46,11 @@ public static class EffectSuite
             (Experiment experiment, string condition, int seed) = missing[i];
             observer.Started(experiment, condition, seed, i + 1, missing.Length);
             long start = Stopwatch.GetTimestamp();
+            EffectRow? same = experiment.SameAs(condition) is { } other ? rows.Find(other.Experiment, data.Name, scale, other.Condition, seed) : null;
             IReadOnlyDictionary<string, double> measures;
             try
             {
-                measures = experiment.Measure(condition, new ExperimentRun(data, seed, scale, device, observer.Progressed, cancellation));
+                measures = same is not null ? same.Measures : experiment.Measure(condition, new ExperimentRun(data, seed, scale, device, observer.Progressed, cancellation));
             }
             catch (NotFiniteNumberException)
             {
@@ -57,7 +58,7 @@ public static class EffectSuite
                 measures = new Dictionary<string, double>(StringComparer.Ordinal);
             }
 
-            EffectRow row = new(experiment.Id, data.Name, scale, condition, seed, Stopwatch.GetElapsedTime(start).TotalSeconds, measures, experiment.Version(scale));
+            EffectRow row = new(experiment.Id, data.Name, scale, condition, seed, same?.Seconds ?? Stopwatch.GetElapsedTime(start).TotalSeconds, measures, experiment.Version(scale, data.Name));
             rows.Add(row);
             observer.Finished(row);
         }

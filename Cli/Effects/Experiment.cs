@@ -42,9 +42,22 @@ public abstract class Experiment
     /// <returns>Every measure by its name.</returns>
     public abstract IReadOnlyDictionary<string, double> Measure(string condition, ExperimentRun run);
 
+    /// <summary>What is done otherwise with pictures of files, in a sentence; empty where nothing is.</summary>
+    public virtual string OnFiles => string.Empty;
+
     /// <summary>Tells protocols apart: runs of another one are not taken for runs of this.</summary>
     /// <param name="scale">Of which runs.</param>
-    public string Version(EffectScale scale) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Protocol(scale))))[..8];
+    /// <param name="data">Name of the data.</param>
+    public string Version(EffectScale scale, string data)
+        => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(data == EffectData.ScenesName ? Protocol(scale) : Protocol(scale) + OnFiles)))[..8];
+
+    /// <summary>The conditions that are run with this data; all unless overridden.</summary>
+    /// <param name="data">The data.</param>
+    public virtual IReadOnlyList<string> ConditionsFor(EffectData data) => Conditions;
+
+    /// <summary>The run of another experiment that a condition is the same training as, to the bit; null unless overridden.</summary>
+    /// <param name="condition">One of <see cref="Conditions"/>.</param>
+    public virtual (Experiment Experiment, string Condition)? SameAs(string condition) => null;
 
     /// <summary>Where a condition stands in a picture: its place on the axis and the line that it belongs to; one line for all conditions unless overridden.</summary>
     /// <param name="condition">One of <see cref="Conditions"/>.</param>

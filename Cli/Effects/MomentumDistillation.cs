@@ -5,7 +5,8 @@ using MiniVlp.Models;
 namespace MiniVlp.Cli.Effects;
 
 /// <summary>ALBEF with and without momentum distillation on captions of which a share is wrong (arXiv:2107.07651, sections 3.2 and 6).</summary>
-internal sealed class MomentumDistillation : Experiment
+/// <param name="albef">The experiment that has the run without noise and without distillation, too.</param>
+internal sealed class MomentumDistillation(AlbefAblation albef) : Experiment
 {
     private const int BatchSize = 64, Queue = 1024;
     private const float Alpha = 0.4f;
@@ -27,6 +28,13 @@ internal sealed class MomentumDistillation : Experiment
     public override string Protocol(EffectScale scale) => string.Create(CultureInfo.InvariantCulture,
         $"ALBEF as in the experiment albef with hard negatives, {Steps(scale)} steps; {string.Join(", ", Noise.Select(noise => noise.ToString("0 %", CultureInfo.InvariantCulture)))} of the training captions are wrong (scenes: a wrong attribute, exchanged objects, another scene's caption, boilerplate; pictures: another picture's caption); α = {Alpha} after a ramp over the first pass, or 0. Measured with true captions.");
 
+    public override string OnFiles => PairTraining.OnFiles + " There are runs without noise and with the most.";
+
+    public override IReadOnlyList<string> ConditionsFor(EffectData data)
+        => data.World is not null ? Conditions : [.. new[] { Noise[0], Noise[^1] }.SelectMany(noise => new[] { Name(noise, false), Name(noise, true) })];
+
+    public override (Experiment Experiment, string Condition)? SameAs(string condition) => condition == Name(0, false) ? (albef, AlbefAblation.Hard) : null;
+
     public override IReadOnlyDictionary<string, double> Measure(string condition, ExperimentRun run)
     {
         double noise = Noise.First(rate => condition == Name(rate, false) || condition == Name(rate, true));
@@ -35,7 +43,7 @@ internal sealed class MomentumDistillation : Experiment
         model.Initialize(run.Device, run.Seed);
         AlbefPretrainingOptions options = new() { Masking = RecipeMasking.Of(data.Tokenizer, "albef"), Alpha = condition == Name(noise, true) ? Alpha : 0, QueueCapacity = Queue, QueueWarmUp = RecipeSettings.QueueWarmUp };
         using AlbefPretraining objective = new(model, options, (ulong)run.Seed);
-        EffectTraining.Run(objective, run, run.Data.Train.Count, BatchSize, Steps(run.Scale), 1e-3f, 0.02f, (batch, _) => data.Pairs(data.Train, batch, run.Device));
+        EffectTraining.Run(objective, run, run.Data.Train.Count, BatchSize, Steps(run.Scale), 1e-3f, 0.02f, (batch, step) => data.TrainingPairs(batch, run.Seed, step, run.Device));
         return PairTraining.Retrieval(model, data, run.Device);
     }
 

@@ -80,7 +80,7 @@ public sealed class EffectTests
         string path = folder["rows.jsonl"];
         EffectRows rows = EffectRows.Open(path);
         rows.Add(Row("a", 1, 12.5));
-        rows.Add(new EffectRow("two", "scenes", EffectScale.Full, "b", 1, 3.25, new Dictionary<string, double>(StringComparer.Ordinal) { ["m"] = double.NaN }, Better.Experiment.Version(EffectScale.Full)));
+        rows.Add(new EffectRow("two", "scenes", EffectScale.Full, "b", 1, 3.25, new Dictionary<string, double>(StringComparer.Ordinal) { ["m"] = double.NaN }, Better.Experiment.Version(EffectScale.Full, EffectData.ScenesName)));
         EffectRows again = EffectRows.Open(path);
         Assert.Equal(12.5, again.Find(Better.Experiment, "scenes", EffectScale.Full, "a", 1)!.Measures["m"]);
         Assert.True(double.IsNaN(again.Find(Better.Experiment, "scenes", EffectScale.Full, "b", 1)!.Measures["m"]));
@@ -148,7 +148,7 @@ public sealed class EffectTests
     private static EffectRow[] Runs(int seed, double a, double b) => [Row("a", seed, a), Row("b", seed, b)];
 
     private static EffectRow Row(string condition, int seed, double value)
-        => new("two", "scenes", EffectScale.Full, condition, seed, 1, new Dictionary<string, double>(StringComparer.Ordinal) { ["m"] = value }, Better.Experiment.Version(EffectScale.Full));
+        => new("two", "scenes", EffectScale.Full, condition, seed, 1, new Dictionary<string, double>(StringComparer.Ordinal) { ["m"] = value }, Better.Experiment.Version(EffectScale.Full, EffectData.ScenesName));
 
     private sealed class TwoConditions : Experiment
     {
