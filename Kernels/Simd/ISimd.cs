@@ -24,6 +24,9 @@ public unsafe interface ISimd<TSelf> :
     /// <summary>All elements equal to <paramref name="value"/>.</summary>
     static abstract TSelf Create(float value);
 
+    /// <summary>All elements equal to the float at <paramref name="source"/>: one load, where <see cref="Create"/> may take a load and a shuffle.</summary>
+    static abstract TSelf Broadcast(float* source);
+
     /// <summary>Reads <see cref="Width"/> floats.</summary>
     static abstract TSelf Load(float* source);
 

@@ -23,6 +23,10 @@ public unsafe record struct Simd256(Vector256<float> Value) : ISimd<Simd256>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 Broadcast(float* source) => new(Vector256.Create(*source));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 Load(float* source) => new(Vector256.Load(source));
 
     /// <inheritdoc/>

@@ -21,6 +21,10 @@ public unsafe record struct SimdScalar(float Value) : ISimd<SimdScalar>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static SimdScalar Broadcast(float* source) => new(*source);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static SimdScalar Load(float* source) => new(*source);
 
     /// <inheritdoc/>

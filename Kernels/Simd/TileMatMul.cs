@@ -159,22 +159,22 @@ internal static unsafe class TileMatMul
         for (nint left = depth; left != 0; left--)
         {
             V b0 = V.Load(b), b1 = V.Load(b + V.Width);
-            V x = V.Create(a[k]);
+            V x = V.Broadcast(a + k);
             c00.AddProduct(x, b0);
             c01.AddProduct(x, b1);
-            x = V.Create(a1[k]);
+            x = V.Broadcast(a1 + k);
             c10.AddProduct(x, b0);
             c11.AddProduct(x, b1);
-            x = V.Create(a2[k]);
+            x = V.Broadcast(a2 + k);
             c20.AddProduct(x, b0);
             c21.AddProduct(x, b1);
-            x = V.Create(a3[k]);
+            x = V.Broadcast(a3 + k);
             c30.AddProduct(x, b0);
             c31.AddProduct(x, b1);
-            x = V.Create(a4[k]);
+            x = V.Broadcast(a4 + k);
             c40.AddProduct(x, b0);
             c41.AddProduct(x, b1);
-            x = V.Create(a5[k]);
+            x = V.Broadcast(a5 + k);
             c50.AddProduct(x, b0);
             c51.AddProduct(x, b1);
             k += aStep;
@@ -200,12 +200,12 @@ internal static unsafe class TileMatMul
         for (nint left = depth; left != 0; left--)
         {
             V b0 = V.Load(b);
-            c0.AddProduct(V.Create(a[k]), b0);
-            c1.AddProduct(V.Create(a1[k]), b0);
-            c2.AddProduct(V.Create(a2[k]), b0);
-            c3.AddProduct(V.Create(a3[k]), b0);
-            c4.AddProduct(V.Create(a4[k]), b0);
-            c5.AddProduct(V.Create(a5[k]), b0);
+            c0.AddProduct(V.Broadcast(a + k), b0);
+            c1.AddProduct(V.Broadcast(a1 + k), b0);
+            c2.AddProduct(V.Broadcast(a2 + k), b0);
+            c3.AddProduct(V.Broadcast(a3 + k), b0);
+            c4.AddProduct(V.Broadcast(a4 + k), b0);
+            c5.AddProduct(V.Broadcast(a5 + k), b0);
             k += aStep;
             b += bRow;
         }

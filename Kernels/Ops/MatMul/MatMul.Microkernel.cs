@@ -75,40 +75,40 @@ internal static unsafe class MatMulMicrokernel
         nint row2 = 2 * aRow, step = aStep * sizeof(float);
         for (nint left = depth; left != 0; left--)
         {
-            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
+            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Broadcast(a);
             c00.AddProduct(x, b0);
             c01.AddProduct(x, b1);
-            x = V.Create(a[aRow]);
+            x = V.Broadcast(a + aRow);
             c10.AddProduct(x, b0);
             c11.AddProduct(x, b1);
-            x = V.Create(a[row2]);
+            x = V.Broadcast(a + row2);
             c20.AddProduct(x, b0);
             c21.AddProduct(x, b1);
-            x = V.Create(a3[0]);
+            x = V.Broadcast(a3);
             c30.AddProduct(x, b0);
             c31.AddProduct(x, b1);
-            x = V.Create(a3[aRow]);
+            x = V.Broadcast(a3 + aRow);
             c40.AddProduct(x, b0);
             c41.AddProduct(x, b1);
-            x = V.Create(a3[row2]);
+            x = V.Broadcast(a3 + row2);
             c50.AddProduct(x, b0);
             c51.AddProduct(x, b1);
-            x = V.Create(a6[0]);
+            x = V.Broadcast(a6);
             c60.AddProduct(x, b0);
             c61.AddProduct(x, b1);
-            x = V.Create(a6[aRow]);
+            x = V.Broadcast(a6 + aRow);
             c70.AddProduct(x, b0);
             c71.AddProduct(x, b1);
-            x = V.Create(a6[row2]);
+            x = V.Broadcast(a6 + row2);
             c80.AddProduct(x, b0);
             c81.AddProduct(x, b1);
-            x = V.Create(a9[0]);
+            x = V.Broadcast(a9);
             c90.AddProduct(x, b0);
             c91.AddProduct(x, b1);
-            x = V.Create(a9[aRow]);
+            x = V.Broadcast(a9 + aRow);
             c100.AddProduct(x, b0);
             c101.AddProduct(x, b1);
-            x = V.Create(a9[row2]);
+            x = V.Broadcast(a9 + row2);
             c110.AddProduct(x, b0);
             c111.AddProduct(x, b1);
             a = (float*)((byte*)a + step);
@@ -151,28 +151,28 @@ internal static unsafe class MatMulMicrokernel
         nint row2 = 2 * aRow, step = aStep * sizeof(float);
         for (nint left = depth; left != 0; left--)
         {
-            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
+            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Broadcast(a);
             c00.AddProduct(x, b0);
             c01.AddProduct(x, b1);
-            x = V.Create(a[aRow]);
+            x = V.Broadcast(a + aRow);
             c10.AddProduct(x, b0);
             c11.AddProduct(x, b1);
-            x = V.Create(a[row2]);
+            x = V.Broadcast(a + row2);
             c20.AddProduct(x, b0);
             c21.AddProduct(x, b1);
-            x = V.Create(a3[0]);
+            x = V.Broadcast(a3);
             c30.AddProduct(x, b0);
             c31.AddProduct(x, b1);
-            x = V.Create(a3[aRow]);
+            x = V.Broadcast(a3 + aRow);
             c40.AddProduct(x, b0);
             c41.AddProduct(x, b1);
-            x = V.Create(a3[row2]);
+            x = V.Broadcast(a3 + row2);
             c50.AddProduct(x, b0);
             c51.AddProduct(x, b1);
-            x = V.Create(a6[0]);
+            x = V.Broadcast(a6);
             c60.AddProduct(x, b0);
             c61.AddProduct(x, b1);
-            x = V.Create(a6[aRow]);
+            x = V.Broadcast(a6 + aRow);
             c70.AddProduct(x, b0);
             c71.AddProduct(x, b1);
             a = (float*)((byte*)a + step);
@@ -205,16 +205,16 @@ internal static unsafe class MatMulMicrokernel
         nint row2 = 2 * aRow, step = aStep * sizeof(float);
         for (nint left = depth; left != 0; left--)
         {
-            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
+            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Broadcast(a);
             c00.AddProduct(x, b0);
             c01.AddProduct(x, b1);
-            x = V.Create(a[aRow]);
+            x = V.Broadcast(a + aRow);
             c10.AddProduct(x, b0);
             c11.AddProduct(x, b1);
-            x = V.Create(a[row2]);
+            x = V.Broadcast(a + row2);
             c20.AddProduct(x, b0);
             c21.AddProduct(x, b1);
-            x = V.Create(a3[0]);
+            x = V.Broadcast(a3);
             c30.AddProduct(x, b0);
             c31.AddProduct(x, b1);
             a = (float*)((byte*)a + step);
@@ -244,22 +244,22 @@ internal static unsafe class MatMulMicrokernel
         nint row2 = 2 * aRow, step = aStep * sizeof(float);
         for (nint left = depth; left != 0; left--)
         {
-            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
+            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Broadcast(a);
             c00.AddProduct(x, b0);
             c01.AddProduct(x, b1);
-            x = V.Create(a[aRow]);
+            x = V.Broadcast(a + aRow);
             c10.AddProduct(x, b0);
             c11.AddProduct(x, b1);
-            x = V.Create(a[row2]);
+            x = V.Broadcast(a + row2);
             c20.AddProduct(x, b0);
             c21.AddProduct(x, b1);
-            x = V.Create(a3[0]);
+            x = V.Broadcast(a3);
             c30.AddProduct(x, b0);
             c31.AddProduct(x, b1);
-            x = V.Create(a3[aRow]);
+            x = V.Broadcast(a3 + aRow);
             c40.AddProduct(x, b0);
             c41.AddProduct(x, b1);
-            x = V.Create(a3[row2]);
+            x = V.Broadcast(a3 + row2);
             c50.AddProduct(x, b0);
             c51.AddProduct(x, b1);
             a = (float*)((byte*)a + step);
@@ -285,10 +285,10 @@ internal static unsafe class MatMulMicrokernel
         V c10 = V.Zero, c11 = V.Zero;
         for (nint left = depth; left != 0; left--)
         {
-            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Create(a[0]);
+            V b0 = TElement.Load<V>(b), b1 = TElement.Load<V>(b + (V.Width * TElement.Bytes)), x = V.Broadcast(a);
             c00.AddProduct(x, b0);
             c01.AddProduct(x, b1);
-            x = V.Create(a[aRow]);
+            x = V.Broadcast(a + aRow);
             c10.AddProduct(x, b0);
             c11.AddProduct(x, b1);
             a += aStep;
@@ -313,7 +313,7 @@ internal static unsafe class MatMulMicrokernel
         int vector = V.Width * TElement.Bytes;
         for (nint left = depth; left > 0; left--, a++)
         {
-            V x = V.Create(*a);
+            V x = V.Broadcast(a);
             c00.AddProduct(x, TElement.Load<V>(b));
             c01.AddProduct(x, TElement.Load<V>(b + vector));
             c10.AddProduct(x, TElement.Load<V>(b1));
