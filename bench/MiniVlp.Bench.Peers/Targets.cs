@@ -15,7 +15,7 @@ internal sealed record Target(double Ratio, bool MayBeBandwidth)
     {
         ["gemm", ..] => new Target(1.05, MayBeBandwidth: true),
         ["sdpa", ..] => new Target(1.5, MayBeBandwidth: false),
-        ["vit" or "bert" or "clip", .. string[] rest] => new Target(rest.Contains("train") ? 1.5 : 1.2, MayBeBandwidth: false),
+        ["vit" or "bert" or "clip" or "albef", .. string[] rest] => new Target(rest.Contains("train") ? 1.5 : 1.2, MayBeBandwidth: false),
         _ => new Target(1.2, MayBeBandwidth: true),
     };
 

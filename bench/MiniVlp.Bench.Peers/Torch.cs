@@ -22,6 +22,7 @@ internal static class Torch
             "bert_base_fwd_b8_s128" => Bert(8, 128),
             "clip_text_b8" => ClipText(8),
             "clip_small_train_step_b64" => TorchClip.TrainStep(64),
+            "albef_small_train_step_b64" => TorchAlbef.TrainStep(64),
             _ => workload.Kind switch
             {
                 "gemm" when workload.Batch > 0 => BatchedGemm(workload.Batch, s[0], s[1], s[2]),

@@ -19,7 +19,9 @@ internal static class CpuModels
     /// Traffic of a training step for each parameter: read in both passes, its gradient written; AdamW reads parameter, gradient and two moments and
     /// writes all but the gradient.
     /// </summary>
-    private const double FloatsPerTrainedParameter = 3 + FloatsPerAdamParameter, FloatsPerAdamParameter = 7;
+    public const double FloatsPerTrainedParameter = 3 + FloatsPerAdamParameter;
+
+    private const double FloatsPerAdamParameter = 7;
 
     /// <summary>One step over the parameters of a model, each with a gradient.</summary>
     public static Workload AdamW(string name, VisionTransformerConfig config)
@@ -181,22 +183,22 @@ internal static class CpuModels
             operands);
     }
 
-    private static AdamW NewOptimizer(Module model) => new(ParameterGroup.SplitByDecay(model.NamedParameters(), 0.1), 1e-3);
+    public static AdamW NewOptimizer(Module model) => new(ParameterGroup.SplitByDecay(model.NamedParameters(), 0.1), 1e-3);
 
-    private static double VitOperations(VisionTransformerConfig config, int batch)
+    public static double VitOperations(VisionTransformerConfig config, int batch)
         => PatchOperations(batch, config.PatchCount, config.Channels, config.PatchSize, config.Width)
         + BlockOperations(batch, config.PatchCount + 1, config.Width, config.HiddenWidth, config.Layers);
 
-    private static double VitParameters(VisionTransformerConfig config)
+    public static double VitParameters(VisionTransformerConfig config)
         => BlockParameters(config.Width, config.HiddenWidth, config.Layers) + ((double)config.Width * config.Channels * config.PatchSize * config.PatchSize);
 
-    private static double Pixels(int batch, int channels, int size) => (double)batch * channels * size * size;
+    public static double Pixels(int batch, int channels, int size) => (double)batch * channels * size * size;
 
     private static double PatchOperations(int batch, int patches, int channels, int patchSize, int width) => 2.0 * batch * patches * channels * patchSize * patchSize * width;
 
     /// <summary>Products of the transformer blocks: four projections, two layers of the MLP, scores and weighted values.</summary>
-    private static double BlockOperations(int batch, int tokens, int width, int hiddenWidth, int layers, bool causal = false)
+    public static double BlockOperations(int batch, int tokens, int width, int hiddenWidth, int layers, bool causal = false)
         => 2.0 * layers * batch * tokens * ((4.0 * width * width) + (2.0 * width * hiddenWidth) + ((causal ? tokens + 1.0 : 2.0 * tokens) * width));
 
-    private static double BlockParameters(int width, int hiddenWidth, int layers) => (double)layers * ((4.0 * width * width) + (2.0 * width * hiddenWidth));
+    public static double BlockParameters(int width, int hiddenWidth, int layers) => (double)layers * ((4.0 * width * width) + (2.0 * width * hiddenWidth));
 }

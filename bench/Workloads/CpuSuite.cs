@@ -37,6 +37,7 @@ public static class CpuSuite
         CpuModels.BertForward("bert_base_fwd_b8_s128", 8, 128),
         CpuModels.ClipTextForward("clip_text_b8", 8),
         CpuModels.ClipTrainingStep("clip_small_train_step_b64", 64),
+        CpuAlbef.TrainingStep("albef_small_train_step_b64", AlbefConfig.Small, 64),
         CpuModels.VitTrainingStep("vit_b16_train_step_b8", VisionTransformerConfig.Base16, 8),
     ];
 
