@@ -1,9 +1,13 @@
+using System.Runtime.InteropServices;
+
 namespace MiniVlp.Kernels;
 
 /// <summary>
-/// Threads that execute the chunks of a kernel without allocating. Chunks are handed out by one atomic ticket that carries the number
-/// of the job, so that a thread that wakes late can never take a chunk of a job that has ended, and the caller never waits for a thread
-/// that has no chunk. Which thread runs a chunk is not fixed; what a chunk computes is, so results do not depend on the thread count.
+/// Threads that execute the chunks of a kernel without allocating. Every thread begins with a share of its own, which is the same part of
+/// the chunks each time: what the last kernel left in its caches is often what the next one wants. Who is done with it takes from the shares
+/// of the others. A share is handed out by an atomic ticket that carries the number of the job, so that a thread that wakes late can never
+/// take a chunk of a job that has ended, and the caller never waits for a thread that has no chunk. Which thread runs a chunk is not fixed;
+/// what a chunk computes is, so results do not depend on the thread count.
 /// </summary>
 internal sealed unsafe class WorkerPool : IDisposable
 {
@@ -12,25 +16,27 @@ internal sealed unsafe class WorkerPool : IDisposable
     private const uint Closed = uint.MaxValue;
 
     private readonly Thread[] _threads;
+    private readonly Share[] _shares;
     private readonly Lock _gate = new();
     private readonly SemaphoreSlim _wake = new(0);
     private delegate*<void*, int, void> _execute;
     private void* _kernel;
     private int _count;
-    private int _completed;
-    private int _sleeping;
-    private ulong _ticket = Closed;                 // job number in the upper half, next chunk in the lower half
     private volatile bool _stopping;
     private volatile Exception? _failure;
+    private Lines _lines;
 
     public WorkerPool(int threads)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(threads, 1);
         ThreadCount = threads;
+        _shares = new Share[threads];
+        foreach (ref Share share in _shares.AsSpan()) share.Ticket = Closed;
         _threads = new Thread[threads - 1];
         for (int i = 0; i < _threads.Length; i++)
         {
-            _threads[i] = new Thread(Work) { IsBackground = true, Name = $"MiniVlp worker {i + 1}" };
+            int index = i + 1;
+            _threads[i] = new Thread(() => Work(index)) { IsBackground = true, Name = $"MiniVlp worker {index}" };
             _threads[i].Start();
         }
     }
@@ -49,20 +55,21 @@ internal sealed unsafe class WorkerPool : IDisposable
 
         try
         {
-            uint job = (uint)(_ticket >> 32) + 1;
+            uint job = _lines.Job + 1;
             _execute = execute;
             _kernel = kernel;
             _count = count;
-            _completed = 0;
+            _lines.Completed = 0;
             _failure = null;
-            Interlocked.Exchange(ref _ticket, (ulong)job << 32);
-            int sleeping = Interlocked.Exchange(ref _sleeping, 0);
+            for (int i = 0; i < _shares.Length; i++) Volatile.Write(ref _shares[i].Ticket, ((ulong)job << 32) | (uint)FirstChunk(i, count));
+            Interlocked.Exchange(ref _lines.Job, job);
+            int sleeping = Interlocked.Exchange(ref _lines.Sleeping, 0);
             if (sleeping > 0) _wake.Release(sleeping);
 
-            while (TakeAndExecute()) { }
+            int done = ExecuteAll(0);
             SpinWait wait = default;
-            while (Volatile.Read(ref _completed) < count) wait.SpinOnce(sleep1Threshold: -1);
-            Interlocked.Exchange(ref _ticket, ((ulong)job << 32) | Closed);
+            while (Volatile.Read(ref _lines.Completed) + done < count) wait.SpinOnce(sleep1Threshold: -1);
+            for (int i = 0; i < _shares.Length; i++) Volatile.Write(ref _shares[i].Ticket, Closed);
             if (_failure is { } failure) throw new InvalidOperationException($"A kernel failed on a worker thread: {failure.Message}", failure);
         }
         finally
@@ -79,13 +86,18 @@ internal sealed unsafe class WorkerPool : IDisposable
         _wake.Dispose();
     }
 
-    private void Work()
+    private void Work(int index)
     {
         int spins = 0;
+        uint seen = 0;
         while (!_stopping)
         {
-            if (TakeAndExecute())
+            uint job = Volatile.Read(ref _lines.Job);
+            if (job != seen)
             {
+                int done = ExecuteAll(index);
+                if (done > 0) Interlocked.Add(ref _lines.Completed, done);
+                seen = job;
                 spins = 0;
             }
             else if (spins < SpinsBeforeSleep)
@@ -96,39 +108,75 @@ internal sealed unsafe class WorkerPool : IDisposable
             else
             {
                 // Announce, look again, then sleep: a job published in between is seen here or wakes us. A wake-up too many is harmless.
-                Interlocked.Increment(ref _sleeping);
-                if (!HasWork()) _wake.Wait();
+                Interlocked.Increment(ref _lines.Sleeping);
+                if (Volatile.Read(ref _lines.Job) == seen) _wake.Wait();
                 spins = 0;
             }
         }
     }
 
-    private bool HasWork()
+    /// <summary>Executes chunks until all are handed out, those of the own share first, and returns how many.</summary>
+    private int ExecuteAll(int index)
     {
-        ulong ticket = Interlocked.Read(ref _ticket);
-        return (uint)ticket != Closed && (uint)ticket < (uint)Volatile.Read(ref _count);
+        int done = 0;
+        for (int i = 0; i < _shares.Length; i++)
+        {
+            int share = index + i < _shares.Length ? index + i : index + i - _shares.Length;
+            while (Take(share, out int chunk))
+            {
+                done++;
+                try
+                {
+                    _execute(_kernel, chunk);
+                }
+#pragma warning disable CA1031 // the caller's thread rethrows it
+                catch (Exception exception)
+                {
+                    _failure = exception;
+                }
+#pragma warning restore CA1031
+            }
+        }
+
+        return done;
     }
 
-    private bool TakeAndExecute()
+    private bool Take(int share, out int chunk)
     {
-        ulong ticket = Interlocked.Read(ref _ticket);
-        if ((uint)ticket == Closed) return false;
-        delegate*<void*, int, void> execute = _execute;
-        void* kernel = _kernel;
-        if ((uint)ticket >= (uint)Volatile.Read(ref _count)) return false;
-        // The fields above belong to this ticket if the ticket is still the same now: they change only while it is closed.
-        if (Interlocked.CompareExchange(ref _ticket, ticket + 1, ticket) != ticket) return true;
-        try
+        ref ulong place = ref _shares[share].Ticket;
+        ulong ticket = Volatile.Read(ref place);
+        while (true)
         {
-            execute(kernel, (int)(uint)ticket);
+            chunk = (int)(uint)ticket;
+            // The count belongs to this ticket if the ticket is still the same when it is taken: it changes only while all shares are closed.
+            if ((uint)ticket == Closed || chunk >= FirstChunk(share + 1, _count)) return false;
+            ulong found = Interlocked.CompareExchange(ref place, ticket + 1, ticket);
+            if (found == ticket) return true;
+            ticket = found;
         }
-#pragma warning disable CA1031 // the caller's thread rethrows it
-        catch (Exception exception)
-        {
-            _failure = exception;
-        }
-#pragma warning restore CA1031
-        Interlocked.Increment(ref _completed);
-        return true;
+    }
+
+    private int FirstChunk(int share, int count) => (int)((long)share * count / ThreadCount);
+
+    /// <summary>The next chunk of a thread's share in the lower half, the number of the job in the upper one; two cache lines to itself.</summary>
+    [StructLayout(LayoutKind.Explicit, Size = 128)]
+    private struct Share
+    {
+        [FieldOffset(0)]
+        public ulong Ticket;
+    }
+
+    /// <summary>What all threads read and write, each in cache lines of its own.</summary>
+    [StructLayout(LayoutKind.Explicit, Size = 512)]
+    private struct Lines
+    {
+        [FieldOffset(128)]
+        public uint Job;
+
+        [FieldOffset(256)]
+        public int Completed;
+
+        [FieldOffset(384)]
+        public int Sleeping;
     }
 }

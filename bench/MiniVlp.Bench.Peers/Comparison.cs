@@ -6,15 +6,16 @@ using MiniVlp.Tensors;
 namespace MiniVlp.Bench.Peers;
 
 /// <summary>
-/// Times the libraries in alternation inside one process: what else happens on the machine then hits all of them alike. The threads of the
-/// others wait for more work by spinning, which would take processors from whoever comes next: so each turn begins with a pause. After one a
-/// processor computes at two thirds of its rate for some milliseconds, and sleeping threads are woken; the peak is measured without either,
-/// and so are runs: short ones are repeated untimed for ten milliseconds, then timed for ten.
+/// Times the libraries in alternation inside one process: what else happens on the machine then hits all of them alike. Their threads wait
+/// for more work by spinning, for up to a fifth of a second, and the runtime compiles in the background: both take processors from whoever
+/// comes next, so each turn begins with a pause that ends when no other thread of the process computes, and each round begins with another
+/// library. After a pause a processor computes at two thirds of its rate for some milliseconds, and sleeping threads are woken; the peak is
+/// measured without either, and so are runs: short ones are repeated untimed for ten milliseconds, then timed for ten.
 /// </summary>
 internal sealed class Comparison(Device device, Options options)
 {
     private const int FewestRounds = 3, GoodRounds = 7, MostRounds = 2000;
-    private const int PauseMilliseconds = 20;
+    private const double PauseMilliseconds = 20, LongestPauseMilliseconds = 1000, QuietMilliseconds = 5, QuietShare = 0.05;
     private const double LeadInMilliseconds = 10, LeastMilliseconds = 10, LongMilliseconds = 100, WarmUpMilliseconds = 300;
 
     /// <summary>How much longer than asked for a workload may take to come to <see cref="GoodRounds"/>.</summary>
@@ -25,16 +26,21 @@ internal sealed class Comparison(Device device, Options options)
         using PreparedWorkload ours = workload.Prepare(device);
         using PeerWorkload? torch = options.OursOnly ? null : Torch.Prepare(workload.Name), onnx = options.OursOnly ? null : Onnx.Prepare(workload.Name, options.Threads);
         List<double> oursTimes = [], torchTimes = [], onnxTimes = [];
-        foreach (Action run in new[] { ours.Run, torch is null ? null : torch.Run, onnx is null ? null : (Action)onnx.Run }.OfType<Action>()) Repeat(run, WarmUpMilliseconds);
+        List<(Action Run, List<double> Times)> turns = [(ours.Run, oursTimes)];
+        if (torch is not null) turns.Add((torch.Run, torchTimes));
+        if (onnx is not null) turns.Add((onnx.Run, onnxTimes));
+        foreach ((Action run, _) in turns) Repeat(run, WarmUpMilliseconds);
         Stopwatch total = Stopwatch.StartNew();
-        while (oursTimes.Count < MostRounds)
+        for (int round = 0; round < MostRounds; round++)
         {
             double elapsed = total.Elapsed.TotalSeconds;
-            bool isEnough = oursTimes.Count >= GoodRounds ? elapsed >= options.Seconds : oursTimes.Count >= FewestRounds && elapsed >= Patience * options.Seconds;
+            bool isEnough = round >= GoodRounds ? elapsed >= options.Seconds : round >= FewestRounds && elapsed >= Patience * options.Seconds;
             if (isEnough) break;
-            if (torch is not null) torchTimes.Add(Turn(torch.Run));
-            oursTimes.Add(Turn(ours.Run));
-            if (onnx is not null) onnxTimes.Add(Turn(onnx.Run));
+            for (int i = 0; i < turns.Count; i++)
+            {
+                (Action run, List<double> times) = turns[(round + i) % turns.Count];
+                times.Add(Turn(run));
+            }
         }
 
         return new ComparisonRow(
@@ -43,12 +49,7 @@ internal sealed class Comparison(Device device, Options options)
 
     private double Turn(Action run)
     {
-        if (options.Threads > 1)
-        {
-            // Not asleep: the scheduler likes to put threads that a thread just out of sleep wakes on its own processor.
-            long pause = Stopwatch.GetTimestamp();
-            while (Stopwatch.GetElapsedTime(pause).TotalMilliseconds < PauseMilliseconds) Thread.SpinWait(100);
-        }
+        if (options.Threads > 1) Pause();
 
         // A run of a tenth of a second and more hardly notices its cold start: it is not done twice.
         double once = Repeat(run, LeadInMilliseconds);
@@ -57,6 +58,28 @@ internal sealed class Comparison(Device device, Options options)
         double start = Now();
         for (int i = 0; i < repetitions; i++) run();
         return (Now() - start) / repetitions;
+    }
+
+    /// <summary>Waits, not asleep (the scheduler likes to put threads that a thread just out of sleep wakes on its own processor), until the others do.</summary>
+    private static void Pause()
+    {
+        Spin(PauseMilliseconds);
+        if (!OperatingSystem.IsLinux()) return;
+        double work, waited = PauseMilliseconds;
+        do
+        {
+            double before = ProcessorClock.OtherThreadsMilliseconds;
+            Spin(QuietMilliseconds);
+            work = ProcessorClock.OtherThreadsMilliseconds - before;
+            waited += QuietMilliseconds;
+        }
+        while (work > QuietShare * QuietMilliseconds && waited < LongestPauseMilliseconds);
+    }
+
+    private static void Spin(double milliseconds)
+    {
+        long start = Stopwatch.GetTimestamp();
+        while (Stopwatch.GetElapsedTime(start).TotalMilliseconds < milliseconds) Thread.SpinWait(100);
     }
 
     /// <summary>Runs for about so many milliseconds, at least once, and returns the mean time of a run.</summary>
@@ -76,19 +99,30 @@ internal sealed class Comparison(Device device, Options options)
     private double Now() => options.Clock is "cpu" ? ProcessorClock.Milliseconds : Stopwatch.GetTimestamp() * 1000.0 / Stopwatch.Frequency;
 }
 
-/// <summary>Processor time of this process; System.Diagnostics.Process counts it in ticks of ten milliseconds only.</summary>
+/// <summary>Processor time; System.Diagnostics.Process counts it in ticks of ten milliseconds only.</summary>
 internal static partial class ProcessorClock
 {
-    private const int ProcessClock = 2;
+    private const int ProcessClock = 2, ThreadClock = 3;
 
+    /// <summary>Of this process.</summary>
     /// <exception cref="PlatformNotSupportedException">Not Linux.</exception>
-    public static double Milliseconds
+    public static double Milliseconds => Read(ProcessClock);
+
+    /// <summary>Of this process without the thread that asks.</summary>
+    /// <exception cref="PlatformNotSupportedException">Not Linux.</exception>
+    public static double OtherThreadsMilliseconds
     {
         get
         {
-            if (!OperatingSystem.IsLinux()) throw new PlatformNotSupportedException("--clock cpu needs Linux.");
-            return clock_gettime(ProcessClock, out TimeSpec time) == 0 ? (time.Seconds * 1e3) + (time.Nanoseconds / 1e6) : throw new InvalidOperationException("clock_gettime failed.");
+            double own = Read(ThreadClock);
+            return Read(ProcessClock) - own;
         }
+    }
+
+    private static double Read(int clock)
+    {
+        if (!OperatingSystem.IsLinux()) throw new PlatformNotSupportedException("Clocks of processor time need Linux.");
+        return clock_gettime(clock, out TimeSpec time) == 0 ? (time.Seconds * 1e3) + (time.Nanoseconds / 1e6) : throw new InvalidOperationException("clock_gettime failed.");
     }
 
     [LibraryImport("libc")]
