@@ -70,7 +70,7 @@ internal sealed unsafe class WorkerPool : IDisposable
             SpinWait wait = default;
             while (Volatile.Read(ref _lines.Completed) + done < count) wait.SpinOnce(sleep1Threshold: -1);
             for (int i = 0; i < _shares.Length; i++) Volatile.Write(ref _shares[i].Ticket, Closed);
-            if (_failure is { } failure) throw new InvalidOperationException($"A kernel failed on a worker thread: {failure.Message}", failure);
+            if (_failure is { } failure) throw new InvalidOperationException($"A kernel failed: {failure.Message}", failure);
         }
         finally
         {
@@ -107,12 +107,29 @@ internal sealed unsafe class WorkerPool : IDisposable
             }
             else
             {
-                // Announce, look again, then sleep: a job published in between is seen here or wakes us. A wake-up too many is harmless.
+                // Announce, look again, then sleep: a job published in between is seen here or wakes us.
                 Interlocked.Increment(ref _lines.Sleeping);
-                if (Volatile.Read(ref _lines.Job) == seen) _wake.Wait();
+                if (Volatile.Read(ref _lines.Job) == seen || !Withdraw()) _wake.Wait();
                 spins = 0;
             }
         }
+    }
+
+    /// <summary>
+    /// Takes an announcement of sleep back; false when a caller has counted it already: its wake-up has to be used up, or one would be left
+    /// over for ever and let somebody wait awake whenever there is nothing to do.
+    /// </summary>
+    private bool Withdraw()
+    {
+        int sleeping = Volatile.Read(ref _lines.Sleeping);
+        while (sleeping > 0)
+        {
+            int found = Interlocked.CompareExchange(ref _lines.Sleeping, sleeping - 1, sleeping);
+            if (found == sleeping) return true;
+            sleeping = found;
+        }
+
+        return false;
     }
 
     /// <summary>Executes chunks until all are handed out, those of the own share first, and returns how many.</summary>
@@ -148,7 +165,8 @@ internal sealed unsafe class WorkerPool : IDisposable
         while (true)
         {
             chunk = (int)(uint)ticket;
-            // The count belongs to this ticket if the ticket is still the same when it is taken: it changes only while all shares are closed.
+            // The count belongs to this ticket if the ticket is still the same when it is taken: it changes only while all shares are closed
+            // (the gate, which is left and entered between closing and changing it, is a full fence).
             if ((uint)ticket == Closed || chunk >= FirstChunk(share + 1, _count)) return false;
             ulong found = Interlocked.CompareExchange(ref place, ticket + 1, ticket);
             if (found == ticket) return true;
@@ -156,13 +174,14 @@ internal sealed unsafe class WorkerPool : IDisposable
         }
     }
 
-    private int FirstChunk(int share, int count) => (int)((long)share * count / ThreadCount);
+    /// <summary>Rounded up: where there are fewer chunks than threads, the caller, who is awake, has one.</summary>
+    private int FirstChunk(int share, int count) => (int)((((long)share * count) + ThreadCount - 1) / ThreadCount);
 
-    /// <summary>The next chunk of a thread's share in the lower half, the number of the job in the upper one; two cache lines to itself.</summary>
+    /// <summary>The next chunk of a thread's share in the lower half, the number of the job in the upper one; in a cache line of its own, away from the length of the array.</summary>
     [StructLayout(LayoutKind.Explicit, Size = 128)]
     private struct Share
     {
-        [FieldOffset(0)]
+        [FieldOffset(64)]
         public ulong Ticket;
     }
 

@@ -8,18 +8,21 @@ namespace MiniVlp.Bench.Peers;
 /// <summary>
 /// Times the libraries in alternation inside one process: what else happens on the machine then hits all of them alike. Their threads wait
 /// for more work by spinning, for up to a fifth of a second, and the runtime compiles in the background: both take processors from whoever
-/// comes next, so each turn begins with a pause that ends when no other thread of the process computes, and each round begins with another
-/// library. After a pause a processor computes at two thirds of its rate for some milliseconds, and sleeping threads are woken; the peak is
-/// measured without either, and so are runs: short ones are repeated untimed for ten milliseconds, then timed for ten.
+/// comes next, so on several threads each turn begins with a pause until no other thread of the process computes. Each round begins with another
+/// library, and their order is turned around after as many rounds as there are libraries. After a pause a processor computes at two thirds of its
+/// rate for some milliseconds, and sleeping threads are woken; the peak is measured without either, and so are runs: where one of them takes less
+/// than a tenth of a second, all are repeated untimed for ten milliseconds, then timed for ten.
 /// </summary>
 internal sealed class Comparison(Device device, Options options)
 {
     private const int FewestRounds = 3, GoodRounds = 7, MostRounds = 2000;
-    private const double PauseMilliseconds = 20, LongestPauseMilliseconds = 1000, QuietMilliseconds = 5, QuietShare = 0.05;
+    private const double PauseMilliseconds = 20, LongestPauseMilliseconds = 1000, QuietShare = 0.05;
     private const double LeadInMilliseconds = 10, LeastMilliseconds = 10, LongMilliseconds = 100, WarmUpMilliseconds = 300;
 
     /// <summary>How much longer than asked for a workload may take to come to <see cref="GoodRounds"/>.</summary>
     private const double Patience = 3;
+
+    private double _paused;
 
     public ComparisonRow Measure(Workload workload)
     {
@@ -29,51 +32,57 @@ internal sealed class Comparison(Device device, Options options)
         List<(Action Run, List<double> Times)> turns = [(ours.Run, oursTimes)];
         if (torch is not null) turns.Add((torch.Run, torchTimes));
         if (onnx is not null) turns.Add((onnx.Run, onnxTimes));
-        foreach ((Action run, _) in turns) Repeat(run, WarmUpMilliseconds);
+
+        // A run of a tenth of a second and more hardly notices its cold start: none is then done twice.
+        bool hasLeadIn = turns.Min(turn => Repeat(turn.Run, WarmUpMilliseconds)) < LongMilliseconds;
+        _paused = 0;
+        int disturbed = 0;
         Stopwatch total = Stopwatch.StartNew();
         for (int round = 0; round < MostRounds; round++)
         {
-            double elapsed = total.Elapsed.TotalSeconds;
+            double elapsed = total.Elapsed.TotalSeconds - (_paused / 1000);
             bool isEnough = round >= GoodRounds ? elapsed >= options.Seconds : round >= FewestRounds && elapsed >= Patience * options.Seconds;
-            if (isEnough) break;
+            if (isEnough && round % turns.Count == 0) break;
             for (int i = 0; i < turns.Count; i++)
             {
-                (Action run, List<double> times) = turns[(round + i) % turns.Count];
-                times.Add(Turn(run));
+                int first = round % turns.Count, step = round / turns.Count % 2 == 0 ? i : turns.Count - i;
+                (Action run, List<double> times) = turns[(first + step) % turns.Count];
+                if (options.Threads > 1 && !Pause()) disturbed++;
+                times.Add(Turn(run, hasLeadIn));
             }
         }
+
+        if (disturbed > 0) Console.Error.WriteLine($"{workload.Name}: before {disturbed} turns another thread computed for more than {LongestPauseMilliseconds} ms; they were measured all the same.");
 
         return new ComparisonRow(
             workload.Name, workload.Operations, workload.Bytes, oursTimes.Count, Timing.Of(oursTimes), torch is null ? null : Timing.Of(torchTimes), onnx is null ? null : Timing.Of(onnxTimes));
     }
 
-    private double Turn(Action run)
+    private double Turn(Action run, bool hasLeadIn)
     {
-        if (options.Threads > 1) Pause();
-
-        // A run of a tenth of a second and more hardly notices its cold start: it is not done twice.
-        double once = Repeat(run, LeadInMilliseconds);
-        if (once >= LongMilliseconds) return once;
-        int repetitions = Math.Max(1, (int)Math.Ceiling(LeastMilliseconds / once));
+        int repetitions = hasLeadIn ? Math.Max(1, (int)Math.Ceiling(LeastMilliseconds / Repeat(run, LeadInMilliseconds))) : 1;
         double start = Now();
         for (int i = 0; i < repetitions; i++) run();
         return (Now() - start) / repetitions;
     }
 
-    /// <summary>Waits, not asleep (the scheduler likes to put threads that a thread just out of sleep wakes on its own processor), until the others do.</summary>
-    private static void Pause()
+    /// <summary>
+    /// Waits until the other threads sleep, not asleep itself: the scheduler likes to put threads that a thread just out of sleep wakes on its own
+    /// processor. False when some still computed after the longest wait. Where there is no clock of their time it waits a fixed time.
+    /// </summary>
+    private bool Pause()
     {
-        Spin(PauseMilliseconds);
-        if (!OperatingSystem.IsLinux()) return;
-        double work, waited = PauseMilliseconds;
+        double work, waited = 0;
         do
         {
-            double before = ProcessorClock.OtherThreadsMilliseconds;
-            Spin(QuietMilliseconds);
-            work = ProcessorClock.OtherThreadsMilliseconds - before;
-            waited += QuietMilliseconds;
+            double before = OperatingSystem.IsLinux() ? ProcessorClock.OtherThreadsMilliseconds : 0;
+            Spin(PauseMilliseconds);
+            work = OperatingSystem.IsLinux() ? ProcessorClock.OtherThreadsMilliseconds - before : 0;
+            waited += PauseMilliseconds;
         }
-        while (work > QuietShare * QuietMilliseconds && waited < LongestPauseMilliseconds);
+        while (work > QuietShare * PauseMilliseconds && waited < LongestPauseMilliseconds);
+        _paused += waited;
+        return work <= QuietShare * PauseMilliseconds;
     }
 
     private static void Spin(double milliseconds)

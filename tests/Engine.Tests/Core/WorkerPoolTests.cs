@@ -15,30 +15,49 @@ public sealed unsafe class WorkerPoolTests
     public void Every_chunk_runs_once_in_job_after_job(int threads)
     {
         using WorkerPool pool = new(threads);
-        int[] runs = new int[100];
-        fixed (int* pointer = runs)
+        int[] odd = new int[100], even = new int[100];
+        fixed (int* odds = odd, evens = even)
         {
+            // Kernel, operands and count change from job to job: a thread that comes late must not mix them.
             for (int job = 0; job < 3000; job++)
             {
-                int count = job * 7 % (runs.Length + 1);
+                int count = job * 7 % (odd.Length + 1), expected = job % 2 == 0 ? 1 : 1000;
+                int[] runs = job % 2 == 0 ? even : odd;
                 // Some jobs find the workers asleep, most find them in their wait or still in the last job.
                 if (job % 500 == 0) Thread.Sleep(5);
-                pool.Run(&Count, pointer, count);
-                for (int chunk = 0; chunk < runs.Length; chunk++) Assert.Equal(chunk < count ? 1 : 0, runs[chunk]);
+                if (job % 2 == 0) pool.Run(&Count, evens, count);
+                else pool.Run(&CountThousands, odds, count);
+                for (int chunk = 0; chunk < runs.Length; chunk++) Assert.Equal(chunk < count ? expected : 0, runs[chunk]);
                 Array.Clear(runs);
             }
         }
     }
 
     [Fact]
-    public void Who_is_done_with_its_own_share_takes_from_the_others()
+    public void A_worker_that_sleeps_is_woken_and_helps_with_the_share_of_another()
     {
         using WorkerPool pool = new(2);
         int* owners = stackalloc int[64];
-        new Span<int>(owners, 64).Clear();
-        pool.Run(&OwnerAfterTheSecondChunk, owners, 64);
-        Assert.NotEqual(0, owners[0]);
-        Assert.NotEqual(owners[0], owners[1]);
+        for (int job = 0; job < 10; job++)
+        {
+            Thread.Sleep(20);
+            new Span<int>(owners, 64).Clear();
+            pool.Run(&OwnerAfterTheSecondChunk, owners, 64);
+            Assert.NotEqual(0, owners[0]);
+            Assert.NotEqual(owners[0], owners[1]);
+        }
+    }
+
+    [Fact]
+    public void A_worker_begins_with_its_own_share()
+    {
+        using WorkerPool pool = new(2);
+        for (int job = 0; job < 10; job++)
+        {
+            int first = 0;
+            pool.Run(&FirstOtherChunk, &first, 64);
+            Assert.Equal(32, first);
+        }
     }
 
     [Fact]
@@ -90,7 +109,20 @@ public sealed unsafe class WorkerPoolTests
         Assert.Equal(8 * 5, outer.Chunks);
     }
 
-    private static void RunFailing(WorkerPool pool) => pool.Run(&Fail, null, 10);
+    private static void RunFailing(WorkerPool pool)
+    {
+        int begun = 0;
+        pool.Run(&Fail, &begun, 10);
+    }
+
+    private static void CountThousands(void* runs, int chunk) => Interlocked.Add(ref ((int*)runs)[chunk], 1000);
+
+    /// <summary>The first chunk waits until another one has begun, and that one notes its number.</summary>
+    private static void FirstOtherChunk(void* first, int chunk)
+    {
+        if (chunk == 0) SpinWait.SpinUntil(() => Volatile.Read(ref *(int*)first) != 0, TimeSpan.FromSeconds(10));
+        else Interlocked.CompareExchange(ref *(int*)first, chunk, 0);
+    }
 
     private static void Count(void* runs, int chunk) => Interlocked.Increment(ref ((int*)runs)[chunk]);
 
@@ -101,9 +133,13 @@ public sealed unsafe class WorkerPoolTests
         Volatile.Write(ref ((int*)owners)[chunk], Environment.CurrentManagedThreadId);
     }
 
-    private static void Fail(void* kernel, int chunk)
+    /// <summary>The caller's first chunk waits until the seventh, of the worker's share, has begun: the exception is thrown on the worker.</summary>
+    private static void Fail(void* begun, int chunk)
     {
-        if (chunk == 7) throw new ArgumentException("chunk 7");
+        if (chunk == 0) SpinWait.SpinUntil(() => Volatile.Read(ref *(int*)begun) != 0, TimeSpan.FromSeconds(10));
+        if (chunk != 7) return;
+        Volatile.Write(ref *(int*)begun, 1);
+        throw new ArgumentException("chunk 7");
     }
 
     private static void RunInner(void* outer, int chunk)
