@@ -80,9 +80,9 @@ public sealed class EffectFilesTests
         Effect better = new("better", "b beats a", "nowhere", experiment, "R@1", value => value("b", "R@1") - value("a", "R@1"), "R@1, b minus a", 0);
         EffectRow[] rows = [.. from condition in experiment.Conditions select Row("emoji", condition, condition == "b" ? 7 : 4)];
         Assert.Equal([3], EffectResult.Judge(better, rows, [1]).Contrasts);
+        Assert.Equal(EffectVerdict.Reproduced, EffectResult.Judge(better, rows, [1]).Verdict);
 
         // The same rows under the name of scenes have no R@1: nothing follows from them.
-        Assert.Equal(EffectVerdict.Reproduced, EffectResult.Judge(better, rows, [1]).Verdict);
         EffectRow[] scenes = [.. rows.Select(row => row with { Data = EffectData.ScenesName })];
         Assert.Equal(EffectVerdict.NotReproduced, EffectResult.Judge(better, scenes, [1]).Verdict);
 
