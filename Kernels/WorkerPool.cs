@@ -49,7 +49,7 @@ internal sealed unsafe class WorkerPool : IDisposable
         // A second caller, or a kernel that runs a kernel, does its chunks itself: the same chunks give the same result.
         if (count <= 1 || _threads.Length == 0 || _gate.IsHeldByCurrentThread || !_gate.TryEnter())
         {
-            for (int chunk = 0; chunk < count; chunk++) execute(kernel, chunk);
+            RunHere(execute, kernel, count);
             return;
         }
 
@@ -70,7 +70,7 @@ internal sealed unsafe class WorkerPool : IDisposable
             SpinWait wait = default;
             while (Volatile.Read(ref _lines.Completed) + done < count) wait.SpinOnce(sleep1Threshold: -1);
             for (int i = 0; i < _shares.Length; i++) Volatile.Write(ref _shares[i].Ticket, Closed);
-            if (_failure is { } failure) throw new InvalidOperationException($"A kernel failed: {failure.Message}", failure);
+            if (_failure is { } failure) throw Failed(failure);
         }
         finally
         {
@@ -80,11 +80,27 @@ internal sealed unsafe class WorkerPool : IDisposable
 
     public void Dispose()
     {
+        if (_stopping) return;
         _stopping = true;
         _wake.Release(_threads.Length + 1);
         foreach (Thread thread in _threads) thread.Join();
         _wake.Dispose();
     }
+
+    private static void RunHere(delegate*<void*, int, void> execute, void* kernel, int count)
+    {
+        try
+        {
+            for (int chunk = 0; chunk < count; chunk++) execute(kernel, chunk);
+        }
+        catch (Exception exception)
+        {
+            // The same exception whatever the number of threads.
+            throw Failed(exception);
+        }
+    }
+
+    private static InvalidOperationException Failed(Exception exception) => new($"A kernel failed: {exception.Message}", exception);
 
     private void Work(int index)
     {

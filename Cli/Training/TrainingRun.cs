@@ -8,6 +8,7 @@ using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Images;
 using MiniVlp.Kernels;
 using MiniVlp.Nn.Optimizers;
+using MiniVlp.Nn.Pretraining;
 using MiniVlp.Nn.Training;
 using MiniVlp.Tensors;
 
@@ -41,11 +42,17 @@ public sealed class TrainingRun : IDisposable
     /// <param name="options">How.</param>
     /// <param name="settings">Of the method; noted, so that a resumed run has the same.</param>
     /// <param name="folder">Where everything is written.</param>
-    /// <exception cref="ToolException">The data has fewer samples than a batch, or the method takes no batch in pieces.</exception>
+    /// <exception cref="ToolException">The data has fewer samples than a batch, a queue has fewer places, or the method takes no batch in pieces.</exception>
     public TrainingRun(ITrainingRecipe recipe, TrainableModel parts, IImageTextDataset dataset, TrainingOptions options, RecipeSettings settings, string folder)
     {
         if (dataset.Count < options.BatchSize) throw new ToolException($"--batch {options.BatchSize}: the data has only {dataset.Count} samples.");
         if (options.MicroBatchSize is not null && !parts.TakesMicroBatches) throw new ToolException($"--micro-batch: the recipe {recipe.Name} takes batches as a whole.");
+        foreach ((_, ITrainingState state) in parts.Objective.State)
+        {
+            if (state is FeatureQueue queue && queue.Capacity < options.BatchSize)
+                throw new ToolException($"--queue {queue.Capacity}: a queue takes a whole batch at once; it must hold at least --batch {options.BatchSize} features.");
+        }
+
         _recipe = recipe;
         _parts = parts;
         _dataset = dataset;
@@ -132,7 +139,20 @@ public sealed class TrainingRun : IDisposable
         {
             if (cancellation.IsCancellationRequested || pace.IsOver || _trainer.Step - firstStep >= (_options.StopAfter ?? int.MaxValue)) break;
             _parts.Objective.TotalSteps = _schedule.TotalSteps ?? 0;
-            StepResult step = Train(loader);
+            StepResult step;
+            try
+            {
+                step = Train(loader);
+            }
+            catch (NotFiniteNumberException exception)
+            {
+                // The checkpoint stays that of before; what was recorded since shows how it came about.
+                Record(events);
+                DrawChart();
+                string next = File.Exists(Path.Combine(CheckpointFolder(_folder), "trainer.json")) ? "--resume goes on from the last checkpoint" : "there is no checkpoint yet to go on from";
+                throw new ToolException($"The training has diverged at step {_trainer.Step + 1}: {exception.Message} Use a smaller --lr; {next}. The steps until then are in {Path.Combine(_folder, "metrics.csv")}.");
+            }
+
             double seconds = pace.StepDone();
             double epoch = loader.Epoch + ((double)loader.Position / _dataset.Count);
             float? temperature = _parts.Objective.Temperature?.Parameter.Value.Item();
@@ -163,7 +183,7 @@ public sealed class TrainingRun : IDisposable
         _parts.Objective.Model.Evaluate();
         Save(loader, pace, events);
         observer.Saved(_trainer.Step);
-        LossChart.Save(Path.Combine(_folder, "loss.png"), _history.Rows, _parts.Objective.ChanceLevels(_options.BatchSize));
+        DrawChart();
         if (_parts.Draw is { } draw)
         {
             RgbImage picture = draw([.. Enumerable.Range(0, Math.Min(_dataset.Count, DrawnPictures)).Select(i => _dataset.Get(i).Image)]);
@@ -214,16 +234,9 @@ public sealed class TrainingRun : IDisposable
     {
         // The loader goes on for ever, so there always is a next batch.
         if (!loader.TryNext(out ImageTextBatch? batch)) throw new InvalidOperationException("The data loader has ended.");
-        try
-        {
-            StepResult step = _parts.Step(_trainer, batch, _options);
-            loader.Return(batch);
-            return step;
-        }
-        catch (NotFiniteNumberException exception)
-        {
-            throw new ToolException($"The training has diverged at step {_trainer.Step + 1}: {exception.Message} Use a smaller --lr; --resume goes on from the last checkpoint.");
-        }
+        StepResult step = _parts.Step(_trainer, batch, _options);
+        loader.Return(batch);
+        return step;
     }
 
     private TrainingProgress Progress(TrainingMetrics latest, RunningLoss running, TrainingPace pace)
@@ -235,8 +248,7 @@ public sealed class TrainingRun : IDisposable
 
     private void Save(DataLoader<ImageTextBatch> loader, TrainingPace pace, TensorBoardWriter events)
     {
-        events.Flush();
-        _history.Save(Path.Combine(_folder, "metrics.csv"));
+        Record(events);
 
         // The trainer's file last: where it is, a run can go on, and needs the others for that.
         _parts.Model.SavePretrained(_folder);
@@ -267,6 +279,14 @@ public sealed class TrainingRun : IDisposable
             ["seconds"] = _secondsBefore + pace.Seconds,
         });
     }
+
+    private void Record(TensorBoardWriter events)
+    {
+        events.Flush();
+        _history.Save(Path.Combine(_folder, "metrics.csv"));
+    }
+
+    private void DrawChart() => LossChart.Save(Path.Combine(_folder, "loss.png"), _history.Rows, _parts.Objective.ChanceLevels(_options.BatchSize));
 
     private int? PlannedSteps()
     {

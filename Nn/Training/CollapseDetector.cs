@@ -63,6 +63,7 @@ public sealed class CollapseDetector(CollapseDetectorOptions? options = null)
     private readonly Dictionary<string, float[]> _queueMeans = new(StringComparer.Ordinal);
     private readonly HashSet<(TrainingFault, string)> _told = [];
     private int _stepsAtBound;
+    private bool _hasBeenInside;
 
     /// <summary>Looks at a step, at the temperature and, now and then, at the queues of an objective.</summary>
     /// <param name="step">What the step did.</param>
@@ -111,7 +112,7 @@ public sealed class CollapseDetector(CollapseDetectorOptions? options = null)
         return warnings;
     }
 
-    /// <summary>Looks at a learnt temperature.</summary>
+    /// <summary>Looks at a learnt temperature. One that begins at a bound, as a trained CLIP's does, says nothing until it has left it.</summary>
     /// <param name="step">Number of the step.</param>
     /// <param name="temperature">The temperature and its bounds.</param>
     /// <param name="value">The present value of its parameter.</param>
@@ -121,7 +122,8 @@ public sealed class CollapseDetector(CollapseDetectorOptions? options = null)
         List<TrainingWarning> warnings = [];
         ArgumentNullException.ThrowIfNull(temperature);
         bool isLow = value <= temperature.Lowest, isHigh = value >= temperature.Highest;
-        _stepsAtBound = isLow || isHigh ? _stepsAtBound + 1 : 0;
+        _hasBeenInside |= value > temperature.Lowest && value < temperature.Highest;
+        _stepsAtBound = _hasBeenInside && (isLow || isHigh) ? _stepsAtBound + 1 : 0;
         if (!float.IsFinite(value))
             Tell(warnings, TrainingFault.NotFinite, temperature.Parameter.Name, step, $"The temperature is {value.ToString(CultureInfo.InvariantCulture)}. Likely cause: an update by gradients that were not finite.");
         if (_stepsAtBound < _options.Window) return warnings;

@@ -52,7 +52,7 @@ public sealed class EffectFilesTests
 
         // Seed 1 of the first is there, seed 2 is not: that one has to be run.
         rows.Add(new EffectRow(first.Id, data.Name, EffectScale.Full, "a", 1, 12, new Dictionary<string, double>(StringComparer.Ordinal) { ["m"] = 34 }, first.Version(EffectScale.Full, data.Name)));
-        EffectSuite.Run([second], data, [1, 2], EffectScale.Full, rows, Device.Cpu, new NoObserver(), TestContext.Current.CancellationToken);
+        EffectSuite.Run([second], data, [1, 2], EffectScale.Full, rows, Device.Cpu, new SilentObserver(), TestContext.Current.CancellationToken);
         Assert.Equal(["other1", "same2", "other2"], second.Done);
         EffectRow taken = rows.Find(second, data.Name, EffectScale.Full, "same", 1)!;
         Assert.Equal(34, taken.Measures["m"]);
@@ -198,20 +198,5 @@ public sealed class EffectFilesTests
         public override IReadOnlyList<string> Conditions => ["same", "other"];
 
         public override (Experiment Experiment, string Condition)? SameAs(string condition) => condition == "same" ? (from, "a") : null;
-    }
-
-    private sealed class NoObserver : IEffectObserver
-    {
-        public void Started(Experiment experiment, string condition, int seed, int number, int total)
-        {
-        }
-
-        public void Progressed(double share)
-        {
-        }
-
-        public void Finished(EffectRow row)
-        {
-        }
     }
 }

@@ -99,7 +99,7 @@ public sealed class EffectTests
         EffectRows rows = EffectRows.Open(folder["rows.jsonl"]);
         rows.Add(Row("b", 1, 5));
         TwoConditions experiment = new();
-        EffectSuite.Run([experiment], EffectData.Scenes(64, 16), [1, 2], EffectScale.Full, rows, Device.Cpu, new Silent(), TestContext.Current.CancellationToken);
+        EffectSuite.Run([experiment], EffectData.Scenes(64, 16), [1, 2], EffectScale.Full, rows, Device.Cpu, new SilentObserver(), TestContext.Current.CancellationToken);
         Assert.Equal(["a1", "a2", "b2"], experiment.Done);
         Assert.Equal(4, EffectRows.Open(folder["rows.jsonl"]).Rows.Count);
     }
@@ -166,21 +166,6 @@ public sealed class EffectTests
         {
             Done.Add(condition + run.Seed.ToString(System.Globalization.CultureInfo.InvariantCulture));
             return new Dictionary<string, double>(StringComparer.Ordinal) { ["m"] = run.Data.Train.Count };
-        }
-    }
-
-    private sealed class Silent : IEffectObserver
-    {
-        public void Started(Experiment experiment, string condition, int seed, int number, int total)
-        {
-        }
-
-        public void Progressed(double share)
-        {
-        }
-
-        public void Finished(EffectRow row)
-        {
         }
     }
 }

@@ -73,6 +73,42 @@ public sealed class TrainingLoopTests
         Assert.Equal(Math.Log(8), summary.Loss, 1e-4);
     }
 
+    /// <summary>A training whose weights are no numbers any more ends with an error, keeps what was recorded, and saves no such weights.</summary>
+    [Fact]
+    public void Divergence_KeepsTheRecordAndNotTheModel()
+    {
+        using TemporaryFolder folder = new();
+        using Device device = Device.CreateCpu(1);
+        Captions data = new([.. Enumerable.Range(0, 16).Select(i => $"caption {i}")], [.. Enumerable.Range(0, 16)]);
+        ClipRecipe recipe = new();
+        RecipeSettings settings = new() { BatchSize = 8 };
+        using TrainableModel parts = recipe.Create("tiny", NewModel.BuildTokenizer(data, 100), settings, device, 1);
+        Parameter projection = parts.Model.NamedParameters().Single(named => named.Name == "visual_projection.weight").Parameter;
+        using TrainingRun run = new(recipe, parts, data, new TrainingOptions { BatchSize = 8, Steps = 12, LearningRate = 0 }, settings, folder["run"]);
+        float[] noNumbers = new float[projection.Shape.Length];
+        Array.Fill(noNumbers, float.NaN);
+        ToolException exception = Assert.Throws<ToolException>(() => run.Run(new Meddler(step => { if (step == 3) projection.Assign(noNumbers, device); }), CancellationToken.None));
+        Assert.Contains("diverged at step 4", exception.Message, StringComparison.Ordinal);
+        Assert.Contains("no checkpoint", exception.Message, StringComparison.Ordinal);
+        Assert.Equal(3, MetricsHistory.Load(Path.Combine(folder["run"], "metrics.csv"), 12).Rows.Count);
+        Assert.True(File.Exists(Path.Combine(folder["run"], "loss.png")));
+        Assert.False(File.Exists(Path.Combine(folder["run"], "model.safetensors")));
+    }
+
+    [Fact]
+    public void QueueSmallerThanABatch_IsAnErrorBeforeTheFirstStep()
+    {
+        using TemporaryFolder folder = new();
+        using Device device = Device.CreateCpu(1);
+        Captions data = new([.. Enumerable.Range(0, 16).Select(i => $"caption {i}")], [.. Enumerable.Range(0, 16)]);
+        AlbefRecipe recipe = new();
+        RecipeSettings settings = new() { BatchSize = 8, QueueSize = 4 };
+        using TrainableModel parts = recipe.Create("tiny", NewModel.BuildTokenizer(data, 100), settings, device, 1);
+        ToolException exception = Assert.Throws<ToolException>(() => new TrainingRun(recipe, parts, data, new TrainingOptions { BatchSize = 8, Steps = 1, LearningRate = 0 }, settings, folder["run"]));
+        Assert.Contains("--queue 4", exception.Message, StringComparison.Ordinal);
+        Assert.Contains("--batch 8", exception.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Recipes_HaveDistinctNamesAndASmallPreset()
     {
@@ -97,6 +133,19 @@ public sealed class TrainingLoopTests
         public void Saved(int step) => Assert.Equal(12, step);
 
         public void Warned(TrainingWarning warning) => Warnings.Add(warning);
+    }
+
+    private sealed class Meddler(Action<int> afterStep) : ITrainingObserver
+    {
+        public void Stepped(TrainingProgress progress) => afterStep(progress.Latest.Step);
+
+        public void Saved(int step)
+        {
+        }
+
+        public void Warned(TrainingWarning warning)
+        {
+        }
     }
 
     private sealed class Captions(string[] captions, int[] pictures) : IImageTextDataset

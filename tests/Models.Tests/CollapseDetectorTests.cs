@@ -124,9 +124,14 @@ public sealed class CollapseDetectorTests
         LearnedTemperature temperature = new(model.Value, 0, MathF.Log(100), TemperatureForm.LogarithmOfScale);
         Assert.Equal(MathF.Log(100), temperature.Clamp());
         Assert.Equal(0.01f, temperature.ToTemperature(model.Value.Value.Item()), 1e-6f);
+
+        // A trained CLIP begins there; that alone is no news.
         CollapseDetector detector = new(Short);
         List<TrainingWarning> warnings = [];
         for (int step = 1; step <= 50; step++) warnings.AddRange(detector.ObserveTemperature(step, temperature, model.Value.Value.Item()));
+        Assert.Empty(warnings);
+        warnings.AddRange(detector.ObserveTemperature(51, temperature, MathF.Log(20)));
+        for (int step = 52; step <= 101; step++) warnings.AddRange(detector.ObserveTemperature(step, temperature, model.Value.Value.Item()));
         Assert.Contains("lower bound, 0.01,", Assert.Single(warnings).Message, StringComparison.Ordinal);
     }
 

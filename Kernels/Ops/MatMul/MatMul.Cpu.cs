@@ -36,6 +36,9 @@ public sealed unsafe partial class CpuBackend
     private const int SmallProduct = 1024 * 1024;
     private const int ManyProducts = 8;
 
+    /// <summary>Steps of a panel from which on asking for memory ahead pays: short ones have ended before it is there.</summary>
+    private const int ShortestFetch = 128;
+
     /// <summary>Floats that one chunk packs.</summary>
     private const int PackGrain = 24 * 1024;
 
@@ -211,6 +214,8 @@ public sealed unsafe partial class CpuBackend
                 if (leftScratch > 0) PackLeft<V>(row + whole, rows - whole, k, tileRows, left);
                 if (!RightIsPacked) PackRight<V>(column, columns, k, tileColumns, right);
                 bool isDone = isLast && k + depth == Depth;
+                // The first row of tiles fetches the panels of a weight from memory, the others find them in the second-level cache.
+                bool isFarAway = Weight.Exists && RightIsPacked && depth >= ShortestFetch;
                 // A left panel stays in the first-level cache, the right panels of the block in the second.
                 for (int i = 0; i < rows; i += tileRows)
                 {
@@ -221,13 +226,13 @@ public sealed unsafe partial class CpuBackend
                     {
                         float* c = (float*)C + ((long)(row + i) * Stride) + column + j;
                         int tall = Math.Min(tileRows, rows - i), wide = Math.Min(tileColumns, columns - j);
-                        if (tall == tileRows && wide == tileColumns && !(isDone && finishes))
-                        {
-                            MatMulMicrokernel.Tile<V, Float32Element>(tall, depth, a, aRow, aStep, (byte*)(right + ((long)j * depth)), c, Stride, accumulate);
-                            continue;
-                        }
-
-                        MatMulMicrokernel.Tile<V, Float32Element>(tall, depth, a, aRow, aStep, (byte*)(right + ((long)j * depth)), tile, tileColumns, accumulate: false);
+                        bool isDirect = tall == tileRows && wide == tileColumns && !(isDone && finishes);
+                        float* target = isDirect ? c : tile;
+                        long targetStride = isDirect ? Stride : tileColumns;
+                        byte* panel = (byte*)(right + ((long)j * depth));
+                        if (i == 0 && isFarAway) MatMulMicrokernel.Tile<V, StreamedElement<Float32Element>>(tall, depth, a, aRow, aStep, panel, target, targetStride, isDirect && accumulate);
+                        else MatMulMicrokernel.Tile<V, Float32Element>(tall, depth, a, aRow, aStep, panel, target, targetStride, isDirect && accumulate);
+                        if (isDirect) continue;
                         if (isDone && finishes)
                             epilogue.Finish<V>(tile, tileColumns, accumulate, offset + ((long)(row + i) * Stride) + column + j, Stride, firstColumn + column + j, tall, wide);
                         else

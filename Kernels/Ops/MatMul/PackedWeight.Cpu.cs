@@ -80,7 +80,7 @@ public sealed unsafe partial class CpuBackend
             for (int j = 0; j < columns; j += tileColumns)
             {
                 byte* panel = Panel(column + j, k, tileColumns);
-                if (Format is WeightFormat.BFloat16) Decode<V, BFloat16Element>(panel, null, depth, panels + ((long)j * depth));
+                if (Format is WeightFormat.BFloat16) Decode<V, StreamedElement<BFloat16Element>>(panel, null, depth, panels + ((long)j * depth));
                 else Decode<V, Int8Element>(panel, (float*)Scales + column + j, depth, panels + ((long)j * depth));
             }
         }

@@ -12,7 +12,7 @@ public sealed unsafe class WorkerPoolTests
     [InlineData(2)]
     [InlineData(3)]
     [InlineData(16)]
-    public void Every_chunk_runs_once_in_job_after_job(int threads)
+    public void EveryChunkRunsOnceInJobAfterJob(int threads)
     {
         using WorkerPool pool = new(threads);
         int[] odd = new int[100], even = new int[100];
@@ -34,7 +34,7 @@ public sealed unsafe class WorkerPoolTests
     }
 
     [Fact]
-    public void A_worker_that_sleeps_is_woken_and_helps_with_the_share_of_another()
+    public void AWorkerThatSleepsIsWokenAndHelpsWithTheShareOfAnother()
     {
         using WorkerPool pool = new(2);
         int* owners = stackalloc int[64];
@@ -49,7 +49,7 @@ public sealed unsafe class WorkerPoolTests
     }
 
     [Fact]
-    public void A_worker_begins_with_its_own_share()
+    public void AWorkerBeginsWithItsOwnShare()
     {
         using WorkerPool pool = new(2);
         for (int job = 0; job < 10; job++)
@@ -61,7 +61,7 @@ public sealed unsafe class WorkerPoolTests
     }
 
     [Fact]
-    public void Callers_from_several_threads_each_get_all_of_their_chunks()
+    public void CallersFromSeveralThreadsEachGetAllOfTheirChunks()
     {
         using WorkerPool pool = new(3);
         Parallel.For(0, 4, _ =>
@@ -76,15 +76,18 @@ public sealed unsafe class WorkerPoolTests
         });
     }
 
-    [Fact]
-    public void An_exception_reaches_the_caller_and_the_pool_goes_on()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void AnExceptionReachesTheCallerAndThePoolGoesOn(int threads)
     {
-        using WorkerPool pool = new(2);
+        using WorkerPool pool = new(threads);
         int* runs = stackalloc int[10];
         for (int job = 0; job < 20; job++)
         {
             InvalidOperationException exception = Assert.Throws<InvalidOperationException>(() => RunFailing(pool));
             Assert.Contains("chunk 7", exception.Message);
+            Assert.IsType<ArgumentException>(exception.InnerException);
             new Span<int>(runs, 10).Clear();
             pool.Run(&Count, runs, 10);
             for (int chunk = 0; chunk < 10; chunk++) Assert.Equal(1, runs[chunk]);
@@ -92,7 +95,7 @@ public sealed unsafe class WorkerPoolTests
     }
 
     [Fact]
-    public void A_kernel_may_run_a_kernel()
+    public void AKernelMayRunAKernel()
     {
         using WorkerPool pool = new(2);
         Outer outer = new(pool);
@@ -109,9 +112,17 @@ public sealed unsafe class WorkerPoolTests
         Assert.Equal(8 * 5, outer.Chunks);
     }
 
+    [Fact]
+    public void DisposingTwiceIsOnce()
+    {
+        WorkerPool pool = new(2);
+        pool.Dispose();
+        pool.Dispose();
+    }
+
     private static void RunFailing(WorkerPool pool)
     {
-        int begun = 0;
+        int begun = pool.ThreadCount == 1 ? 1 : 0;
         pool.Run(&Fail, &begun, 10);
     }
 
