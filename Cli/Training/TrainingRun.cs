@@ -146,11 +146,7 @@ public sealed class TrainingRun : IDisposable
             }
             catch (NotFiniteNumberException exception)
             {
-                // The checkpoint stays that of before; what was recorded since shows how it came about.
-                Record(events);
-                DrawChart();
-                string next = File.Exists(Path.Combine(CheckpointFolder(_folder), "trainer.json")) ? "--resume goes on from the last checkpoint" : "there is no checkpoint yet to go on from";
-                throw new ToolException($"The training has diverged at step {_trainer.Step + 1}: {exception.Message} Use a smaller --lr; {next}. The steps until then are in {Path.Combine(_folder, "metrics.csv")}.");
+                throw Diverged(exception, events);
             }
 
             double seconds = pace.StepDone();
@@ -237,6 +233,15 @@ public sealed class TrainingRun : IDisposable
         StepResult step = _parts.Step(_trainer, batch, _options);
         loader.Return(batch);
         return step;
+    }
+
+    /// <summary>Writes what was recorded, which shows how it came about; the checkpoint stays that of before.</summary>
+    private ToolException Diverged(NotFiniteNumberException exception, TensorBoardWriter events)
+    {
+        Record(events);
+        DrawChart();
+        string next = File.Exists(Path.Combine(CheckpointFolder(_folder), "trainer.json")) ? "--resume goes on from the last checkpoint" : "there is no checkpoint yet to go on from";
+        return new ToolException($"The training has diverged at step {_trainer.Step + 1}: {exception.Message} Use a smaller --lr; {next}. The steps until then are in {Path.Combine(_folder, "metrics.csv")}.");
     }
 
     private TrainingProgress Progress(TrainingMetrics latest, RunningLoss running, TrainingPace pace)

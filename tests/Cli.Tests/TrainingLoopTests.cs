@@ -12,6 +12,10 @@ namespace MiniVlp.Cli.Tests;
 
 public sealed class TrainingLoopTests
 {
+    private static readonly Captions Sixteen = new([.. Enumerable.Range(0, 16).Select(i => $"caption {i}")], [.. Enumerable.Range(0, 16)]);
+    private static readonly ClipRecipe Clip = new();
+    private static readonly RecipeSettings EightAtOnce = new() { BatchSize = 8 };
+
     [Fact]
     public void PairIds_AreOfPicturesWhereTheseHaveSeveralCaptionsElseOfCaptions()
     {
@@ -57,14 +61,10 @@ public sealed class TrainingLoopTests
     {
         using TemporaryFolder folder = new();
         using Device device = Device.CreateCpu(1);
-        Captions data = new([.. Enumerable.Range(0, 16).Select(i => $"caption {i}")], [.. Enumerable.Range(0, 16)]);
-        ClipRecipe recipe = new();
-        RecipeSettings settings = new() { BatchSize = 8 };
-        using TrainableModel parts = recipe.Create("tiny", NewModel.BuildTokenizer(data, 100), settings, device, 1);
-        Parameter projection = parts.Model.NamedParameters().Single(named => named.Name == "visual_projection.weight").Parameter;
+        using TrainableModel parts = TinyClip(device, out Parameter projection);
         projection.Assign(new float[projection.Shape.Length], device);
         TrainingOptions options = new() { BatchSize = 8, Steps = 12, LearningRate = 0, Detection = new CollapseDetectorOptions { GraceSteps = 4, Window = 4 } };
-        using TrainingRun run = new(recipe, parts, data, options, settings, folder["run"]);
+        using TrainingRun run = new(Clip, parts, Sixteen, options, EightAtOnce, folder["run"]);
         Watcher watcher = new();
         TrainingSummary summary = run.Run(watcher, CancellationToken.None);
         TrainingWarning warning = Assert.Single(summary.Warnings);
@@ -79,12 +79,8 @@ public sealed class TrainingLoopTests
     {
         using TemporaryFolder folder = new();
         using Device device = Device.CreateCpu(1);
-        Captions data = new([.. Enumerable.Range(0, 16).Select(i => $"caption {i}")], [.. Enumerable.Range(0, 16)]);
-        ClipRecipe recipe = new();
-        RecipeSettings settings = new() { BatchSize = 8 };
-        using TrainableModel parts = recipe.Create("tiny", NewModel.BuildTokenizer(data, 100), settings, device, 1);
-        Parameter projection = parts.Model.NamedParameters().Single(named => named.Name == "visual_projection.weight").Parameter;
-        using TrainingRun run = new(recipe, parts, data, new TrainingOptions { BatchSize = 8, Steps = 12, LearningRate = 0 }, settings, folder["run"]);
+        using TrainableModel parts = TinyClip(device, out Parameter projection);
+        using TrainingRun run = new(Clip, parts, Sixteen, new TrainingOptions { BatchSize = 8, Steps = 12, LearningRate = 0 }, EightAtOnce, folder["run"]);
         float[] noNumbers = new float[projection.Shape.Length];
         Array.Fill(noNumbers, float.NaN);
         ToolException exception = Assert.Throws<ToolException>(() => run.Run(new Meddler(step => { if (step == 3) projection.Assign(noNumbers, device); }), CancellationToken.None));
@@ -100,11 +96,10 @@ public sealed class TrainingLoopTests
     {
         using TemporaryFolder folder = new();
         using Device device = Device.CreateCpu(1);
-        Captions data = new([.. Enumerable.Range(0, 16).Select(i => $"caption {i}")], [.. Enumerable.Range(0, 16)]);
         AlbefRecipe recipe = new();
         RecipeSettings settings = new() { BatchSize = 8, QueueSize = 4 };
-        using TrainableModel parts = recipe.Create("tiny", NewModel.BuildTokenizer(data, 100), settings, device, 1);
-        ToolException exception = Assert.Throws<ToolException>(() => new TrainingRun(recipe, parts, data, new TrainingOptions { BatchSize = 8, Steps = 1, LearningRate = 0 }, settings, folder["run"]));
+        using TrainableModel parts = recipe.Create("tiny", NewModel.BuildTokenizer(Sixteen, 100), settings, device, 1);
+        ToolException exception = Assert.Throws<ToolException>(() => new TrainingRun(recipe, parts, Sixteen, new TrainingOptions { BatchSize = 8, Steps = 1, LearningRate = 0 }, settings, folder["run"]));
         Assert.Contains("--queue 4", exception.Message, StringComparison.Ordinal);
         Assert.Contains("--batch 8", exception.Message, StringComparison.Ordinal);
     }
@@ -124,6 +119,13 @@ public sealed class TrainingLoopTests
         Assert.Contains("clip", Assert.Throws<ToolException>(() => TrainingRecipes.Find("lip")).Message, StringComparison.Ordinal);
     }
 
+    private static TrainableModel TinyClip(Device device, out Parameter projection)
+    {
+        TrainableModel parts = Clip.Create("tiny", NewModel.BuildTokenizer(Sixteen, 100), EightAtOnce, device, 1);
+        projection = parts.Model.NamedParameters().Single(named => named.Name == "visual_projection.weight").Parameter;
+        return parts;
+    }
+
     private sealed class Watcher : ITrainingObserver
     {
         public List<TrainingWarning> Warnings { get; } = [];
@@ -135,6 +137,7 @@ public sealed class TrainingLoopTests
         public void Warned(TrainingWarning warning) => Warnings.Add(warning);
     }
 
+    /// <summary>Does something to a training after each step.</summary>
     private sealed class Meddler(Action<int> afterStep) : ITrainingObserver
     {
         public void Stepped(TrainingProgress progress) => afterStep(progress.Latest.Step);
