@@ -133,8 +133,7 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
             imageToText = textToImage = Tensor.Zeros([count, count], batch.Images.Device);
         }
 
-        IndexTensor? ids = Options.ReadsImageIds ? batch.ImageIds : null;
-        (int[], bool[]) wrongImages = PairContrast.Choose(_negatives, textToImage, ids), wrongTexts = PairContrast.Choose(_negatives, imageToText, ids);
+        (int[], bool[]) wrongImages = PairContrast.Choose(_negatives, textToImage, batch, Options.ReadsImageIds), wrongTexts = PairContrast.Choose(_negatives, imageToText, batch, Options.ReadsImageIds);
         parts.Add("itm", Match(batch, imageStates, textStates, wrongImages, wrongTexts));
         if (PredictMasked(batch, imageStates, teacherStates, alpha) is { } predicted) parts.Add("mlm", predicted);
         return parts;

@@ -225,7 +225,7 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
         }
 
         if (_options.MatchingWeight == 0) return;
-        (int[], bool[]) wrongImages = PairContrast.Choose(_negatives, textToImage, batch.ImageIds), wrongTexts = PairContrast.Choose(_negatives, imageToText, batch.ImageIds);
+        (int[], bool[]) wrongImages = PairContrast.Choose(_negatives, textToImage, batch, readsImageIds: true), wrongTexts = PairContrast.Choose(_negatives, imageToText, batch, readsImageIds: true);
         parts.Add("itm", MatchingLoss(batch, imageTokens, wrongImages, wrongTexts), _options.MatchingWeight);
     }
 

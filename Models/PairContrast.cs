@@ -49,10 +49,11 @@ internal sealed class PairContrast : IDisposable
         }
     }
 
-    /// <summary>The wrong partner of each row of similarities [batch, batch], and whether it has one: a batch may show one picture alone. A queue holds features and no tokens, so that only the batch is asked.</summary>
-    public static (int[] Rows, bool[] Found) Choose(HardNegativeSampler negatives, Tensor similarities, IndexTensor? ids)
+    /// <summary>The wrong partner of each row of similarities [batch, batch], and whether it has one: a batch may show one picture alone. With ids, no partner has the same text: it would be right. A queue holds features and no tokens, so that only the batch is asked.</summary>
+    public static (int[] Rows, bool[] Found) Choose(HardNegativeSampler negatives, Tensor similarities, PairBatch batch, bool readsImageIds)
     {
-        int[] rows = negatives.Sample(similarities, ids, null, out bool[] found).ToArray();
+        IndexTensor? texts = readsImageIds ? IndexTensor.FromArray(EncodedRows.FirstEqual(batch.Text.TokenIds), [batch.Count], similarities.Device) : null;
+        int[] rows = negatives.Sample(similarities, readsImageIds ? batch.ImageIds : null, null, out bool[] found, texts: texts).ToArray();
         return (rows, found);
     }
 

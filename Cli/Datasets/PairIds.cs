@@ -1,3 +1,4 @@
+using System.Globalization;
 using MiniVlp.Data.Datasets;
 
 namespace MiniVlp.Cli.Datasets;
@@ -9,22 +10,30 @@ public static class PairIds
     public static int[] OfPictures(IImageTextDataset dataset) => [.. Enumerable.Range(0, dataset.Count).Select(dataset.PictureOf)];
 
     /// <summary>
-    /// Captions of one picture share a number. Where each picture has one caption, samples with the same caption do: a text cannot be right for its
-    /// picture and wrong for another that it describes word for word. (Where pictures have several captions one equal pair of captions would
-    /// tie all the others together, so pictures alone count there.)
+    /// Captions of one picture share a number, and so do pictures whose captions are the same, all of them: a text cannot be right for its picture
+    /// and wrong for another that the very same words describe. Pictures that share one caption of several keep numbers of their own, since it would
+    /// tie all their other captions together; an equal text is no wrong partner in image-text matching all the same.
     /// </summary>
     /// <param name="dataset">All captions are read once.</param>
     public static int[] Of(IImageTextDataset dataset)
     {
-        int[] ids = OfPictures(dataset);
-        if (ids.Where((picture, i) => picture != i).Any()) return ids;
-        Dictionary<string, int> first = new(StringComparer.Ordinal);
-        for (int i = 0; i < ids.Length; i++)
+        int[] pictures = OfPictures(dataset);
+        Dictionary<string, int> captions = new(StringComparer.Ordinal), firstOf = new(StringComparer.Ordinal);
+        Dictionary<int, int> ids = [];
+        foreach (IGrouping<int, int> picture in Enumerable.Range(0, pictures.Length).GroupBy(i => pictures[i], CaptionOf))
         {
-            string caption = dataset.GetCaption(i);
-            ids[i] = first.TryAdd(caption, i) ? i : first[caption];
+            string all = string.Join(' ', picture.Distinct().Order().Select(caption => caption.ToString(CultureInfo.InvariantCulture)));
+            firstOf.TryAdd(all, picture.Key);
+            ids.Add(picture.Key, firstOf[all]);
         }
 
-        return ids;
+        return [.. pictures.Select(picture => ids[picture])];
+
+        int CaptionOf(int index)
+        {
+            string caption = dataset.GetCaption(index);
+            if (!captions.TryGetValue(caption, out int number)) captions.Add(caption, number = captions.Count);
+            return number;
+        }
     }
 }

@@ -17,10 +17,11 @@ public sealed class TrainingLoopTests
     private static readonly RecipeSettings EightAtOnce = new() { BatchSize = 8 };
 
     [Fact]
-    public void PairIds_AreOfPicturesWhereTheseHaveSeveralCaptionsElseOfCaptions()
+    public void PairIds_AreEqualForPicturesWithTheSameCaptions()
     {
         Assert.Equal([0, 1, 0, 3], PairIds.Of(new Captions(["a", "b", "a", "c"], [0, 1, 2, 3])));
         Assert.Equal([0, 0, 2, 2], PairIds.Of(new Captions(["a", "b", "a", "c"], [0, 0, 2, 2])));
+        Assert.Equal([0, 0, 0, 0, 4, 5, 4], PairIds.Of(new Captions(["a", "b", "b", "a", "c", "d", "c"], [0, 0, 2, 2, 4, 5, 6])));
     }
 
     [Fact]

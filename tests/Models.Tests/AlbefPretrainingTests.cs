@@ -129,6 +129,29 @@ public sealed class AlbefPretrainingTests
         Assert.Equal(match, parts[1], 1e-5);
     }
 
+    /// <summary>One text for three pictures: it is right for each, so that none is a wrong partner; the original, which reads no ids, takes one.</summary>
+    [Fact]
+    public void AnEqualTextIsNoWrongPartner()
+    {
+        using AlbefSamples samples = new();
+        using TensorScope scope = new();
+        int[] row = [.. RowOf(AlbefSamples.Ids, 0)], mask = [.. AlbefSamples.MaskOf(0).Select(shown => shown ? 1 : 0)];
+        PairBatch pairs = samples.Pairs(1, 2, 3), batch = pairs with
+        {
+            Text = new TextBatch(IndexTensor.FromArray([.. row, .. row, .. row], [3, row.Length], samples.Device), IndexTensor.FromArray([.. mask, .. mask, .. mask], [3, row.Length], samples.Device)),
+        };
+        AlbefReference reference = new(samples.Model, AlbefSamples.Config);
+        double match = -Enumerable.Range(0, 3).Average(i => AlbefReference.LogSoftmax(reference.Match(reference.Fuse(reference.Text(row, AlbefSamples.MaskOf(0)), AlbefSamples.MaskOf(0), reference.Image(AlbefSamples.PixelsOf(i)))))[1]);
+        Assert.Equal(match, Matching(new AlbefPretrainingOptions { Masking = AlbefSamples.Masking, QueueCapacity = 0, Alpha = 0 }), 1e-5);
+        Assert.NotEqual(match, Matching(new AlbefPretrainingOptions { Masking = AlbefSamples.Masking, QueueCapacity = 0, Alpha = 0, ReadsImageIds = false }), 1e-3);
+
+        double Matching(AlbefPretrainingOptions options)
+        {
+            using AlbefPretraining objective = new(samples.Model, options);
+            return objective.Loss(batch).Single(part => part.Name == "itm").Value.Item();
+        }
+    }
+
     [Fact]
     public void AlphaGrowsDuringTheFirstEpoch()
     {

@@ -213,6 +213,21 @@ public sealed class BlipPretrainingTests
     }
 
     [Fact]
+    public void AnEqualTextOfAnotherPictureIsNoWrongPartner()
+    {
+        using BlipForPreTraining model = Create();
+        using BlipPretraining objective = new(model, new BlipPretrainingOptions { QueueSize = 0, Alpha = 0 });
+        using TensorScope scope = new();
+        PairBatch batch = Batch(2, 1, 2);
+        TextBatch one = Row(batch.Text, 0);
+        int[] ids = one.TokenIds.ToArray(), mask = one.Mask!.ToArray();
+        batch = batch with { Text = new TextBatch(IndexTensor.FromArray([.. ids, .. ids], [2, ids.Length]), IndexTensor.FromArray([.. mask, .. mask], [2, ids.Length])) };
+        BlipRetrieval retrieval = model.Retrieval;
+        double expected = Enumerable.Range(0, 2).Average(i => -BlipReference.LogSoftmax(retrieval.PredictMatch(retrieval.Ground(retrieval.VisionEncoder.Forward(batch.Images.Slice(i, 1)), one)).ToArray())[1]);
+        Assert.Equal(expected, objective.Loss(batch).Single(part => part.Name == "itm").Value.Item(), 1e-5);
+    }
+
+    [Fact]
     public void TheMomentumEncodersFollowWithoutAGradientAndTheQueuesHoldWhatTheySaid()
     {
         using BlipForPreTraining model = Create();

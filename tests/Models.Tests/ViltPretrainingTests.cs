@@ -90,11 +90,16 @@ public sealed class ViltPretrainingTests
         PairBatch same = batch with { ImageIds = IndexTensor.FromArray([3, 3, 3, 3], [4]) };
         Assert.Equal(Expected(batch.Images, label: 1), Part(model, same, "itm", options => options with { MismatchRate = 1 }), 1e-5f);
 
+        // Nor is a picture taken whose own text is the same word for word.
+        PairBatch twins = Pairs(batch.Images.ToArray(), ["a red star", "a red star", "a red star", "a red star"], [1, 2, 3, 4]);
+        Tensor stays = model.PredictMatch(model.Backbone.Forward(twins.Text, new ImageBatch(twins.Images)));
+        Assert.Equal(stays.CrossEntropy(IndexTensor.FromArray([1, 1, 1, 1], [4])).Item(), Part(model, twins, "itm", options => options with { MismatchRate = 1 }), 1e-5f);
+
         float Expected(Tensor images, int label) => model.PredictMatch(model.Backbone.Forward(batch.Text, new ImageBatch(images)))
             .CrossEntropy(IndexTensor.FromArray([label, label, label, label], [4])).Item();
     }
 
-    /// <summary>With one picture and one text in all pairs, whose ids differ all the same, the loss is that of a match and of a mismatch mixed by their share.</summary>
+    /// <summary>With one picture and one text in all pairs, whose ids and paddings differ all the same, the loss is that of a match and of a mismatch mixed by their share.</summary>
     [Fact]
     public void HalfOfThePairsAreMismatched()
     {
@@ -103,6 +108,9 @@ public sealed class ViltPretrainingTests
         using TensorScope scope = new();
         float[] picture = Random(3 * Size * Size, seed: 1);
         PairBatch batch = Pairs([.. Enumerable.Repeat(picture, Count).SelectMany(pixels => pixels)], [.. Enumerable.Repeat("a red star", Count)], [.. Enumerable.Range(0, Count)]);
+        int[] tokens = batch.Text.TokenIds.ToArray();
+        for (int i = 0; i < Count; i++) tokens[((i + 1) * Context) - 1] = i % 20;
+        batch = batch with { Text = batch.Text with { TokenIds = IndexTensor.FromArray(tokens, [Count, Context]) } };
         double half = Part(model, batch, "itm"), none = Part(model, batch, "itm", options => options with { MismatchRate = 0 }), all = Part(model, batch, "itm", options => options with { MismatchRate = 1 });
         Assert.True(Math.Abs(all - none) > 1e-3, $"{all} and {none} are too close to tell a share");
         Assert.Equal(0.5, (half - none) / (all - none), 3 * Math.Sqrt(0.25 / Count));

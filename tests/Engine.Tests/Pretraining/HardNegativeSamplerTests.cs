@@ -106,6 +106,19 @@ public sealed class HardNegativeSamplerTests
         Assert.Throws<InvalidOperationException>(() => new HardNegativeSampler().Sample(similarities, rowIds, columnIds));
     }
 
+    /// <summary>Pictures 0 and 1 have texts 7 and 8; picture 2 has text 7 as well: of its row, and of row 0, only the other text is wrong.</summary>
+    [Fact]
+    public void An_equal_text_of_another_picture_is_no_negative()
+    {
+        using Tensor similarities = Tensor.FromArray([0, 1, 9, 1, 0, 2, 9, 2, 0], [3, 3], TestDevice);
+        using IndexTensor ids = IndexTensor.FromArray([0, 1, 2], [3], TestDevice), texts = IndexTensor.FromArray([7, 8, 7], [3], TestDevice);
+        double[] weights = new HardNegativeSampler { Strategy = NegativeStrategy.Random }.Weights(similarities, ids, texts: texts);
+        Assert.Equal([0, 1, 0, 0.5, 0, 0.5, 0, 1, 0], weights);
+        Assert.Equal([0, 1, 0], new HardNegativeSampler().Weights(similarities, ids, texts: texts)[..3]);
+        using Tensor wide = Tensor.Zeros([3, 4], TestDevice);
+        Assert.Contains("texts", Assert.Throws<ShapeException>(() => new HardNegativeSampler().Weights(wide, texts: texts)).Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void In_a_batch_of_two_the_other_one_is_the_negative()
     {
