@@ -132,6 +132,8 @@ public sealed class TrainingRun : IDisposable
         RunningLoss running = new(_history.Rows);
         CollapseDetector detector = new(_options.Detection ?? new CollapseDetectorOptions { GraceSteps = Math.Max(300, (_schedule.TotalSteps ?? 0) / 10) });
         List<TrainingWarning> warnings = [];
+        if (_parts.Objective.Temperature is { } learned)
+            foreach (TrainingMetrics row in _history.Rows) Tell(detector.ObserveTemperature(row.Step, learned, row.Temperature));
         double savedAt = 0;
         int firstStep = _trainer.Step;
         _parts.Objective.Model.Train();
@@ -151,22 +153,17 @@ public sealed class TrainingRun : IDisposable
 
             double seconds = pace.StepDone();
             double epoch = loader.Epoch + ((double)loader.Position / _dataset.Count);
-            float? temperature = _parts.Objective.Temperature?.Parameter.Value.Item();
+            float? temperature = _parts.Objective.Temperature is { } now ? now.ToTemperature(now.Parameter.Value.Item()) : null;
             TrainingMetrics metrics = new(
                 step.Step, epoch, step.Loss, step.LearningRate, step.GradientNorm,
-                temperature is { } value ? _parts.Objective.Temperature!.ToTemperature(value) : float.NaN,
-                _options.BatchSize / seconds, loader.DataWaitShare, _secondsBefore + pace.Seconds)
+                temperature ?? float.NaN, _options.BatchSize / seconds, loader.DataWaitShare, _secondsBefore + pace.Seconds)
             {
                 Parts = step.Parts,
             };
             _history.Add(metrics);
             running.Add(metrics);
             Write(events, metrics);
-            foreach (TrainingWarning warning in detector.Observe(step, _parts.Objective, _options.BatchSize, temperature))
-            {
-                warnings.Add(warning);
-                observer.Warned(warning);
-            }
+            Tell(detector.Observe(step, _parts.Objective, _options.BatchSize, temperature));
 
             if (pace.PlanStepsLeft() is { } left) _schedule.TotalSteps = _trainer.Step + left;
             observer.Stepped(Progress(metrics, running, pace));
@@ -188,6 +185,12 @@ public sealed class TrainingRun : IDisposable
 
         bool complete = pace.IsOver || (_schedule.TotalSteps is { } planned && _trainer.Step >= planned);
         return new TrainingSummary(_trainer.Step, running.Loss, _secondsBefore + pace.Seconds, complete) { Parts = running.Parts, Warnings = warnings };
+
+        void Tell(IReadOnlyList<TrainingWarning> noticed)
+        {
+            warnings.AddRange(noticed);
+            foreach (TrainingWarning warning in noticed) observer.Warned(warning);
+        }
     }
 
     public void Dispose() => _trainer.Dispose();

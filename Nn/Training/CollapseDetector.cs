@@ -69,7 +69,7 @@ public sealed class CollapseDetector(CollapseDetectorOptions? options = null)
     /// <param name="step">What the step did.</param>
     /// <param name="objective">What was trained; its chance levels are asked for at each step, since they follow what a queue holds.</param>
     /// <param name="batchSize">Samples per step.</param>
-    /// <param name="temperature">The value of its <see cref="PretrainingObjective.Temperature"/>, as it was logged; null where there is none.</param>
+    /// <param name="temperature">τ of its <see cref="PretrainingObjective.Temperature"/> after the step, as it was logged; null where there is none.</param>
     /// <returns>What was noticed for the first time.</returns>
     public IReadOnlyList<TrainingWarning> Observe(StepResult step, PretrainingObjective objective, int batchSize, float? temperature)
     {
@@ -112,27 +112,27 @@ public sealed class CollapseDetector(CollapseDetectorOptions? options = null)
         return warnings;
     }
 
-    /// <summary>Looks at a learnt temperature. One that begins at a bound, as a trained CLIP's does, says nothing until it has left it.</summary>
+    /// <summary>Looks at a learnt temperature. One that begins at a bound, as a trained CLIP's does, says nothing until it has left it: whoever resumes a training shows the earlier values first.</summary>
     /// <param name="step">Number of the step.</param>
-    /// <param name="temperature">The temperature and its bounds.</param>
-    /// <param name="value">The present value of its parameter.</param>
+    /// <param name="learned">The parameter and its bounds.</param>
+    /// <param name="temperature">τ after the step, as it was logged.</param>
     /// <returns>What was noticed for the first time.</returns>
-    public IReadOnlyList<TrainingWarning> ObserveTemperature(int step, LearnedTemperature temperature, float value)
+    public IReadOnlyList<TrainingWarning> ObserveTemperature(int step, LearnedTemperature learned, float temperature)
     {
         List<TrainingWarning> warnings = [];
-        ArgumentNullException.ThrowIfNull(temperature);
-        bool isLow = value <= temperature.Lowest, isHigh = value >= temperature.Highest;
-        _hasBeenInside |= value > temperature.Lowest && value < temperature.Highest;
+        ArgumentNullException.ThrowIfNull(learned);
+        float one = learned.ToTemperature(learned.Lowest), other = learned.ToTemperature(learned.Highest);
+        bool isLow = temperature <= Math.Min(one, other), isHigh = temperature >= Math.Max(one, other);
+        _hasBeenInside |= float.IsFinite(temperature) && !isLow && !isHigh;
         _stepsAtBound = _hasBeenInside && (isLow || isHigh) ? _stepsAtBound + 1 : 0;
-        if (!float.IsFinite(value))
-            Tell(warnings, TrainingFault.NotFinite, temperature.Parameter.Name, step, $"The temperature is {value.ToString(CultureInfo.InvariantCulture)}. Likely cause: an update by gradients that were not finite.");
+        if (!float.IsFinite(temperature))
+            Tell(warnings, TrainingFault.NotFinite, learned.Parameter.Name, step, $"The temperature is {temperature.ToString(CultureInfo.InvariantCulture)}. Likely cause: an update by gradients that were not finite.");
         if (_stepsAtBound < _options.Window) return warnings;
-        bool isCold = temperature.Form == TemperatureForm.Temperature ? isLow : isHigh;
-        string causes = isCold
+        string causes = isLow
             ? "pairs are told apart too easily (one sample several times in a batch, a leak between picture and text), or its learning rate is too large"
             : "features are not told apart (a collapsed encoder, wrong pairs), or its learning rate is too large";
-        Tell(warnings, TrainingFault.TemperatureAtBound, temperature.Parameter.Name, step, string.Create(CultureInfo.InvariantCulture,
-            $"The temperature has been at its {(isCold ? "lower" : "upper")} bound, {temperature.ToTemperature(value):G4}, for {_stepsAtBound} steps. Likely causes: {causes}."));
+        Tell(warnings, TrainingFault.TemperatureAtBound, learned.Parameter.Name, step, string.Create(CultureInfo.InvariantCulture,
+            $"The temperature has been at its {(isLow ? "lower" : "upper")} bound, {temperature:G4}, for {_stepsAtBound} steps. Likely causes: {causes}."));
         return warnings;
     }
 

@@ -74,6 +74,28 @@ public sealed class TrainingLoopTests
         Assert.Equal(Math.Log(8), summary.Loss, 1e-4);
     }
 
+    /// <summary>Three steps at the bound before the stop and three after it are six: the resumed run knows of the first ones, and that the temperature was inside before.</summary>
+    [Fact]
+    public void Warnings_OfATemperatureAtItsBoundComeAlsoAfterAStop()
+    {
+        using TemporaryFolder folder = new();
+        using Device device = Device.CreateCpu(1);
+        TrainingOptions options = new() { BatchSize = 8, Steps = 12, LearningRate = 0, Detection = new CollapseDetectorOptions { Window = 6 } };
+        using (TrainableModel parts = TinyClip(device, out _))
+        {
+            Parameter scale = parts.Model.NamedParameters().Single(named => named.Name == "logit_scale").Parameter;
+            using TrainingRun run = new(Clip, parts, Sixteen, options with { StopAfter = 6 }, EightAtOnce, folder["run"]);
+            TrainingSummary first = run.Run(new Meddler(step => { if (step == 3) scale.Assign([MathF.Log(100)], device); }), CancellationToken.None);
+            Assert.Empty(first.Warnings);
+        }
+
+        using TrainableModel loaded = Clip.Load(folder["run"], EightAtOnce, device);
+        using TrainingRun resumed = new(Clip, loaded, Sixteen, options, EightAtOnce, folder["run"]);
+        resumed.Resume();
+        TrainingWarning warning = Assert.Single(resumed.Run(new Meddler(_ => { }), CancellationToken.None).Warnings);
+        Assert.Equal((TrainingFault.TemperatureAtBound, 9), (warning.Fault, warning.Step));
+    }
+
     /// <summary>A training whose weights are no numbers any more ends with an error, keeps what was recorded, and saves no such weights.</summary>
     [Fact]
     public void Divergence_KeepsTheRecordAndNotTheModel()

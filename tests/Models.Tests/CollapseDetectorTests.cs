@@ -123,16 +123,28 @@ public sealed class CollapseDetectorTests
         model.Initialize(device);
         LearnedTemperature temperature = new(model.Value, 0, MathF.Log(100), TemperatureForm.LogarithmOfScale);
         Assert.Equal(MathF.Log(100), temperature.Clamp());
-        Assert.Equal(0.01f, temperature.ToTemperature(model.Value.Value.Item()), 1e-6f);
+        float bound = temperature.ToTemperature(model.Value.Value.Item());
+        Assert.Equal(0.01f, bound, 1e-6f);
 
         // A trained CLIP begins there; that alone is no news.
         CollapseDetector detector = new(Short);
         List<TrainingWarning> warnings = [];
-        for (int step = 1; step <= 50; step++) warnings.AddRange(detector.ObserveTemperature(step, temperature, model.Value.Value.Item()));
+        for (int step = 1; step <= 50; step++) warnings.AddRange(detector.ObserveTemperature(step, temperature, bound));
         Assert.Empty(warnings);
-        warnings.AddRange(detector.ObserveTemperature(51, temperature, MathF.Log(20)));
-        for (int step = 52; step <= 101; step++) warnings.AddRange(detector.ObserveTemperature(step, temperature, model.Value.Value.Item()));
+        warnings.AddRange(detector.ObserveTemperature(51, temperature, 0.05f));
+        for (int step = 52; step <= 101; step++) warnings.AddRange(detector.ObserveTemperature(step, temperature, bound));
         Assert.Contains("lower bound, 0.01,", Assert.Single(warnings).Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>Of all texts the own one is the least like a picture, as with wrong pairs: the temperature rises until its bound stops it.</summary>
+    [Fact]
+    public void ATemperatureAtItsUpperBoundIsNoticed()
+    {
+        using PairTraining training = new(Fault.TextsThatAreTheOpposite);
+        List<TrainingWarning> warnings = training.Train(400);
+        TrainingWarning warning = Assert.Single(warnings, warning => warning.Fault == TrainingFault.TemperatureAtBound);
+        Assert.Contains("upper bound, 0.5,", warning.Message, StringComparison.Ordinal);
+        Assert.Contains("wrong pairs", warning.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -153,6 +165,7 @@ public sealed class CollapseDetectorTests
         FeaturesThatAreAllTheSame,
         FrozenTokenHead,
         TextsThatAreThePictures,
+        TextsThatAreTheOpposite,
         NothingEnqueued,
     }
 
@@ -211,6 +224,7 @@ public sealed class CollapseDetectorTests
             if (fault == Fault.FeaturesThatAreAllTheSame) (images, texts) = (images * 0f, texts * 0f);
             Tensor image = model.Image.Forward(images), text = fault == Fault.TextsThatAreThePictures ? image : model.Text.Forward(texts);
             if (fault == Fault.FeaturesThatAreAllTheSame) (image, text) = (image + 1f, text + 1f);
+            if (fault == Fault.TextsThatAreTheOpposite) text = -image;
             using (Tape.NoGradient()) _features = image.L2Normalize();
             Tensor contrast = image.L2Normalize().SoftmaxContrastive(text.L2Normalize(), model.Temperature.Value.Reciprocal());
 
