@@ -89,11 +89,10 @@ internal sealed class EvalCommand : Command
             return options with { Count = Math.Min(options.Count, Limit(context.Arguments) ?? options.Count) };
         }
 
-        public EmbeddedDataset Encode(ToolContext context, DualEncoderFolder model)
-        {
-            IImageTextDataset dataset = Open(context, model);
-            return EncodingProgress.Run(context, dataset, report => EmbeddedDataset.Encode(model, dataset, BatchSize(context.Arguments), report, context.Cancellation));
-        }
+        public EmbeddedDataset Encode(ToolContext context, DualEncoderFolder model) => Encode(context, model, new EvaluationRun(Open(context, model), BatchSize(context.Arguments)));
+
+        public static EmbeddedDataset Encode(ToolContext context, DualEncoderFolder model, EvaluationRun run)
+            => EncodingProgress.Run(context, run.Dataset, report => EmbeddedDataset.Encode(model, run.Dataset, run.BatchSize, report, context.Cancellation));
 
         private static TFolder Warn<TFolder>(ToolContext context, TFolder model)
             where TFolder : ModelFolder
@@ -108,33 +107,29 @@ internal sealed class EvalCommand : Command
     {
         private readonly Inputs _inputs = new();
         private readonly Option<int?> _rerank = OptionRules.OptionalNumber("--rerank", "Candidates of each query that a model with a matching head puts in order, looking at picture and text at once.", 1, 1 << 20, "K");
+        private readonly SheetOptions _sheet = new("captions with the pictures that were found first", 6);
 
         public RetrievalCommand(ToolHost host)
             : base("retrieval", "R@1, R@5 and R@10 in both directions, beside what a random order would give; coarse, and fine with --rerank.", host)
         {
             _inputs.AddTo(this);
             Add(_rerank);
+            _sheet.AddTo(this);
         }
 
         protected override int Run(ToolContext context)
         {
+            int examples = _sheet.Count(context.Arguments);
             using ModelFolder model = _inputs.LoadFolder(context);
             int? candidates = context.Arguments.GetValue(_rerank);
+            EvaluationRun run = new(_inputs.Open(context, model), _inputs.BatchSize(context.Arguments), examples, Cancellation: context.Cancellation);
             StagedRetrieval result = model is DualEncoderFolder towers && candidates is null
-                ? new StagedRetrieval(RetrievalEvaluation.Run(towers, _inputs.Encode(context, towers), context.Cancellation), null, 0)
-                : Match(context, model, candidates);
+                ? RetrievalEvaluation.Run(towers, Inputs.Encode(context, towers, run), run, context.Cancellation)
+                : EncodingProgress.Run(context, run.Dataset, (encoded, scored) => RetrievalEvaluation.Run(model, run with { Progress = encoded }, candidates, scored));
             if (context.Json) context.WriteJson(EvaluationOutput.ToJson(result));
             else EvaluationOutput.Print(context.Console, result);
+            _sheet.Save(context.Arguments, result.ToTaskResult(), model);
             return ExitCode.Success;
-        }
-
-        private StagedRetrieval Match(ToolContext context, ModelFolder model, int? candidates)
-        {
-            IImageTextDataset dataset = _inputs.Open(context, model);
-            return EncodingProgress.Run(
-                context,
-                dataset,
-                (encoded, scored) => RetrievalEvaluation.Run(model, new EvaluationRun(dataset, _inputs.BatchSize(context.Arguments), Progress: encoded, Cancellation: context.Cancellation), candidates, scored));
         }
     }
 

@@ -1,6 +1,4 @@
-using System.CommandLine;
 using MiniVlp.Cli.Evaluation;
-using MiniVlp.Cli.Reports;
 using MiniVlp.Data.Datasets;
 
 namespace MiniVlp.Cli.Commands;
@@ -8,15 +6,13 @@ namespace MiniVlp.Cli.Commands;
 /// <summary>What the commands below <c>minivlp eval</c> share that measure a task by a <see cref="TaskResult"/>.</summary>
 internal abstract class TaskCommand : ToolCommand
 {
-    private readonly Option<string?> _sheet = new("--sheet") { Description = "Write examples, pictures with what was said and what is right, as a web page or one picture.", HelpName = "FILE.html|FILE.png" };
-    private readonly Option<int> _examples = OptionRules.Number("--examples", "Examples on the sheet.", 1, 1000, 24);
+    private readonly SheetOptions _sheet = new("pictures with what was said and what is right", 24);
 
     protected TaskCommand(string name, string description, ToolHost host)
         : base(name, description, host)
     {
         Inputs.AddTo(this);
-        Add(_sheet);
-        Add(_examples);
+        _sheet.AddTo(this);
     }
 
     protected EvalCommand.Inputs Inputs { get; } = new();
@@ -30,17 +26,15 @@ internal abstract class TaskCommand : ToolCommand
 
     protected sealed override int Run(ToolContext context)
     {
-        string? sheet = context.Arguments.GetValue(_sheet);
-        if (sheet is not null) ExampleSheet.CheckName(sheet);
+        int examples = _sheet.Count(context.Arguments), batch = Inputs.BatchSize(context.Arguments);
         using ModelFolder model = Inputs.LoadFolder(context, NeedsGradients);
         (IImageTextDataset dataset, Func<EvaluationRun, TaskResult> evaluate) = Prepare(context, model);
         if (Inputs.Limit(context.Arguments) is { } limit && limit < dataset.Count) dataset = new Datasets.FirstSamples(dataset, limit);
-        int examples = sheet is null ? 0 : context.Arguments.GetValue(_examples), batch = Inputs.BatchSize(context.Arguments);
         TaskResult result = EncodingProgress.Run(
             context, dataset, report => evaluate(new EvaluationRun(dataset, batch, examples, (ulong)context.Seed, report, context.Cancellation)), Name);
         if (context.Json) context.WriteJson(EvaluationOutput.ToJson(result));
         else EvaluationOutput.Print(context.Console, result);
-        if (sheet is not null) ExampleSheet.Save(sheet, result, model.Model.Architecture);
+        _sheet.Save(context.Arguments, result, model);
         return ExitCode.Success;
     }
 }

@@ -49,7 +49,7 @@ public sealed class DemoRun(DemoOptions options, Device device, string folder)
             BatchSize = options.BatchSize,
             Parameters = model.Model.ParameterCount(),
             Device = device.ToString(),
-            Retrieval = RetrievalEvaluation.Run(model, pictures, cancellation),
+            Retrieval = RetrievalEvaluation.Run(model, pictures, cancellation: cancellation).Coarse!,
             ZeroShot = SceneZeroShot.Run(model, options.World, SceneSplit.Validation, options.ZeroShotScenes, cancellation),
             TextQueries = FindPictures(gallery, pictures, captions, texts),
             PictureQueries = FindTexts(gallery, pictures, captions, texts),

@@ -55,6 +55,7 @@ public static class EvaluationOutput
         }
 
         console.Write(table);
+        console.WriteLine("In brackets the 95 % bootstrap interval over the queries.");
     }
 
     public static void Print(IAnsiConsole console, IReadOnlyList<ZeroShotResult> results)
@@ -129,12 +130,16 @@ public static class EvaluationOutput
     public static string Percent(double share) => share.ToString(share < 0.01 ? "0.00 %" : "0.0 %", CultureInfo.InvariantCulture);
 
     private static void AddRow(Table table, string name, Recall recall)
-        => table.AddRow(name, Percent(recall.R1), Percent(recall.R5), Percent(recall.R10), recall.MedianRank.ToString("0.#", CultureInfo.InvariantCulture), Count(recall.Queries), Count(recall.Gallery));
+        => table.AddRow(name, Show(recall.R1, recall.Intervals.R1), Show(recall.R5, recall.Intervals.R5), Show(recall.R10, recall.Intervals.R10), recall.MedianRank.ToString("0.#", CultureInfo.InvariantCulture), Count(recall.Queries), Count(recall.Gallery));
+
+    private static string Show(double share, ConfidenceInterval interval) => $"{Percent(share)} ({Percent(interval.Low)} .. {Percent(interval.High)})";
 
     private static void AddChance(Table table, Recall recall)
         => table.AddRow("  chance", Percent(recall.Chance1), Percent(recall.Chance5), Percent(recall.Chance10), string.Empty, string.Empty, string.Empty);
 
     private static string Count(int value) => value.ToString("N0", CultureInfo.InvariantCulture);
+
+    private static JsonObject ToJson(ConfidenceInterval interval) => new() { ["low"] = JsonNumber.Of(interval.Low), ["high"] = JsonNumber.Of(interval.High) };
 
     private static JsonObject ToJson(Recall recall) => new()
     {
@@ -143,6 +148,9 @@ public static class EvaluationOutput
         ["r1"] = recall.R1,
         ["r5"] = recall.R5,
         ["r10"] = recall.R10,
+        ["r1_interval"] = ToJson(recall.Intervals.R1),
+        ["r5_interval"] = ToJson(recall.Intervals.R5),
+        ["r10_interval"] = ToJson(recall.Intervals.R10),
         ["chance_r1"] = recall.Chance1,
         ["chance_r5"] = recall.Chance5,
         ["chance_r10"] = recall.Chance10,

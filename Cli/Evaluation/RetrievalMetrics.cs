@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using MiniVlp.Data.Metrics;
 
 namespace MiniVlp.Cli.Evaluation;
 
@@ -12,7 +13,11 @@ namespace MiniVlp.Cli.Evaluation;
 /// <param name="Chance5">The same for <paramref name="R5"/>.</param>
 /// <param name="Chance10">The same for <paramref name="R10"/>.</param>
 /// <param name="MedianRank">Median place of the first right answer, from 1.</param>
-public sealed record Recall(int Queries, int Gallery, double R1, double R5, double R10, double Chance1, double Chance5, double Chance10, double MedianRank);
+public sealed record Recall(int Queries, int Gallery, double R1, double R5, double R10, double Chance1, double Chance5, double Chance10, double MedianRank)
+{
+    /// <summary>95 % bootstrap intervals over the queries, of <see cref="R1"/>, <see cref="R5"/> and <see cref="R10"/>.</summary>
+    public (ConfidenceInterval R1, ConfidenceInterval R5, ConfidenceInterval R10) Intervals { get; init; }
+}
 
 /// <summary>Retrieval in both directions.</summary>
 /// <param name="ImageToText">A picture asks for its captions.</param>
@@ -75,16 +80,13 @@ public static class RetrievalMetrics
         float[] scores = new float[count];
         bool[] isRight = new bool[count];
         List<int> ranks = [];
-        double r1 = 0, r5 = 0, r10 = 0, chance1 = 0, chance5 = 0, chance10 = 0;
+        double chance1 = 0, chance5 = 0, chance10 = 0;
         for (int query = 0; query < rightOf.Length; query++)
         {
             if (rightOf[query].Count == 0) continue;
             score(query, scores);
             int rank = RankOfFirstRight(scores, rightOf[query], isRight);
             ranks.Add(rank);
-            r1 += rank <= 1 ? 1 : 0;
-            r5 += rank <= 5 ? 1 : 0;
-            r10 += rank <= 10 ? 1 : 0;
             int right = rightOf[query].Count;
             chance1 += Chance(count, right, 1);
             chance5 += Chance(count, right, 5);
@@ -92,9 +94,13 @@ public static class RetrievalMetrics
         }
 
         int n = Math.Max(1, ranks.Count);
-        ranks.Sort();
-        double median = ranks.Count == 0 ? double.NaN : (ranks[(ranks.Count - 1) / 2] + ranks[ranks.Count / 2]) / 2.0;
-        return new Recall(ranks.Count, count, r1 / n, r5 / n, r10 / n, chance1 / n, chance5 / n, chance10 / n, median);
+        int[] sorted = [.. ranks.Order()];
+        double median = n > sorted.Length ? double.NaN : (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0;
+        return new Recall(ranks.Count, count, Share(1), Share(5), Share(10), chance1 / n, chance5 / n, chance10 / n, median) { Intervals = (Interval(1), Interval(5), Interval(10)) };
+
+        double Share(int k) => ranks.Count(rank => rank <= k) / (double)n;
+
+        ConfidenceInterval Interval(int k) => ranks.Count == 0 ? default : Bootstrap.OfMean([.. ranks.Select(rank => rank <= k ? 1.0 : 0.0)]);
     }
 
     private static int RankOfFirstRight(float[] scores, List<int> right, bool[] isRight)

@@ -35,4 +35,8 @@ public sealed record TaskExample(RgbImage Image, string Text, string Expected, s
 /// <param name="Examples">The first samples.</param>
 /// <param name="Confusion">Which class was taken for which, where there are classes.</param>
 /// <param name="Notes">What has to be known to read the figures.</param>
-public sealed record TaskResult(string Task, IReadOnlyList<TaskScore> Scores, IReadOnlyList<TaskExample> Examples, ConfusionMatrix? Confusion = null, IReadOnlyList<string>? Notes = null);
+public sealed record TaskResult(string Task, IReadOnlyList<TaskScore> Scores, IReadOnlyList<TaskExample> Examples, ConfusionMatrix? Confusion = null, IReadOnlyList<string>? Notes = null)
+{
+    /// <summary>Examples that belong side by side on a sheet; null where they are a list.</summary>
+    public int? Columns { get; init; }
+}

@@ -7,19 +7,21 @@ namespace MiniVlp.Cli.Reports;
 /// <summary>Examples of a task as one PNG: a grid of pictures with what was asked, said and right below each.</summary>
 internal static class ExamplePicture
 {
-    private const int Columns = 6, Cell = 180, Margin = 10, Side = 160, LineHeight = 16, MostLines = 8;
+    private const int Cell = 180, Margin = 10, Side = 160, LineHeight = 16, MostLines = 8;
 
     private static readonly SKColor Ink = new(28, 36, 48), Soft = new(91, 102, 117), Good = new(29, 138, 78), Bad = new(176, 60, 40);
 
     /// <summary>The bytes of the PNG.</summary>
+    /// <param name="examples">What is shown.</param>
+    /// <param name="mostColumns">Examples side by side.</param>
     /// <exception cref="ToolException">There is no font to write with.</exception>
-    public static byte[] Encode(IReadOnlyList<TaskExample> examples)
+    public static byte[] Encode(IReadOnlyList<TaskExample> examples, int mostColumns)
     {
         using SKTypeface typeface = SKTypeface.Default;
         if (typeface.GlyphCount == 0) throw new ToolException("--sheet: this system has no font to write on a picture with; a name that ends in .html makes a web page instead.");
         using SKFont font = new(typeface, 13);
         (SKColor Color, string Line)[][] texts = [.. examples.Select(example => Lines(example, font))];
-        int columns = Math.Max(1, Math.Min(Columns, examples.Count)), rows = (examples.Count + columns - 1) / columns;
+        int columns = Math.Max(1, Math.Min(mostColumns, examples.Count)), rows = (examples.Count + columns - 1) / columns;
         int[] heights = [.. Enumerable.Range(0, rows).Select(row => Side + (LineHeight * texts.Skip(row * columns).Take(columns).Max(lines => lines.Length)) + (2 * Margin))];
         using SKBitmap sheet = new((columns * Cell) + Margin, Math.Max(1, heights.Sum() + Margin), SKColorType.Rgba8888, SKAlphaType.Opaque);
         using SKCanvas canvas = new(sheet);

@@ -14,6 +14,8 @@ public static class ExampleSheet
     /// <summary>Pictures are shown at least this large.</summary>
     private const int ShownSize = 160;
 
+    private const int MostColumns = 6;
+
     private const string Style = """
         .sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(176px, 1fr)); gap: 16px; } .sheet img { width: 160px; border-radius: 6px; display: block; }
         .sheet div { font-size: 13px; overflow-wrap: anywhere; } .sheet .asked { font-weight: 600; } .sheet .good { color: var(--good); } .sheet .bad { color: var(--bad); } .sheet .expected { color: var(--soft); }
@@ -31,7 +33,7 @@ public static class ExampleSheet
     {
         CheckName(path);
         if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder) Directory.CreateDirectory(folder);
-        if (Path.GetExtension(path).Equals(".png", StringComparison.OrdinalIgnoreCase)) AtomicFile.WriteAllBytes(path, ExamplePicture.Encode(result.Examples));
+        if (Path.GetExtension(path).Equals(".png", StringComparison.OrdinalIgnoreCase)) AtomicFile.WriteAllBytes(path, ExamplePicture.Encode(result.Examples, result.Columns ?? MostColumns));
         else AtomicFile.WriteAllText(path, Render(result, model));
     }
 
@@ -41,7 +43,8 @@ public static class ExampleSheet
         StringBuilder html = new();
         html.Append(CultureInfo.InvariantCulture, $"<h1>{ReportPage.Text(result.Task)}</h1><p>{ReportPage.Text(model)}</p><section>{Figures(result)}</section>");
         foreach (string note in result.Notes ?? []) html.Append(CultureInfo.InvariantCulture, $"<p>{ReportPage.Text(note)}</p>");
-        html.Append("<h2>Examples</h2><p>The first of the data, not chosen.</p><section><div class=\"sheet\">");
+        html.Append("<h2>Examples</h2><p>The first of the data, not chosen.</p><section>");
+        html.Append(result.Columns is { } columns ? string.Create(CultureInfo.InvariantCulture, $"<div class=\"sheet\" style=\"grid-template-columns: repeat({columns}, 176px)\">") : "<div class=\"sheet\">");
         foreach (TaskExample example in result.Examples) AppendExample(html, example);
         html.Append("</div></section>");
         return ReportPage.Render($"MiniVlp {result.Task}", html.ToString(), Style);

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using MiniVlp.Cli.Evaluation;
 using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Images;
 using MiniVlp.Data.Scenes;
@@ -26,9 +27,17 @@ public sealed class ModelCommandTests(TrainedModel trained) : IClassFixture<Trai
             double r1 = Number(json[direction]!["r1"]), r5 = Number(json[direction]!["r5"]), r10 = Number(json[direction]!["r10"]);
             Assert.True(r1 >= 0 && r1 <= r5 && r5 <= r10 && r10 <= 1);
             Assert.InRange(Number(json[direction]!["chance_r1"]), 1 / 40.0, 0.2);
+            Assert.InRange(r5, Number(json[direction]!["r5_interval"]!["low"]), Number(json[direction]!["r5_interval"]!["high"]));
         }
 
-        Assert.Contains("chance", ToolRun.Of(args).Succeeds().Output, StringComparison.Ordinal);
+        string output = ToolRun.Of([.. args, "--sheet", _folder["found.html"], "--examples", "3"]).Succeeds().Output;
+        Assert.Contains("chance", output, StringComparison.Ordinal);
+        Assert.Contains("interval", output, StringComparison.Ordinal);
+        string page = File.ReadAllText(_folder["found.html"]);
+        Assert.Equal(3 * RetrievalEvaluation.ExampleColumns, page.Split("<img").Length - 1);
+        Assert.Contains("repeat(6,", page, StringComparison.Ordinal);
+        Assert.Contains("found as number", page, StringComparison.Ordinal);
+        ToolRun.Of([.. args, "--sheet", _folder["found.txt"]]).Fails(ExitCode.Failure, ".html");
     }
 
     [Theory]

@@ -75,6 +75,17 @@ public sealed class ModelTaskTests
         Assert.Equal((0.0, 0.0), (both.Coarse!.ImageToText.R1, both.Coarse.TextToImage.R1));
         Assert.Equal((1.0, 1.0), (both.Fine.ImageToText.R1, both.Fine.TextToImage.R1));
 
+        // Of two pictures whose colour is the same to it the coarse search puts the wrong one first; there are four pictures for the five places.
+        TaskExample[] shown = [.. RetrievalEvaluation.Run(folder, new EvaluationRun(data, 2, Examples: 1), candidates: 3).Examples];
+        Assert.Equal(2 * RetrievalEvaluation.ExampleColumns, shown.Length);
+        Assert.Equal(("red star", "coarse: found as number 2", false), (shown[0].Text, shown[0].Answer, shown[0].IsRight));
+        Assert.Equal([("1. red ring", false), ("2. red star", true)], shown[1..3].Select(example => (example.Answer, example.IsRight)));
+        Assert.Equal(("red star", "fine: found as number 1", true), (shown[6].Text, shown[6].Answer, shown[6].IsRight));
+        Assert.Equal([("1. red star", true), ("2. red ring", false)], shown[7..9].Select(example => (example.Answer, example.IsRight)));
+        Assert.Equal((200, 250), (shown[7].Image[0, 0].Red, shown[8].Image[0, 0].Red));
+        Assert.Equal("-", shown[5].Answer);
+        Assert.Empty(both.Examples);
+
         // It says how far it is, and stops between two batches.
         using CancellationTokenSource interrupt = new();
         List<(int Done, int All)> seen = [];

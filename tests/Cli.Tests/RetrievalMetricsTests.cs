@@ -1,5 +1,6 @@
 using CsCheck;
 using MiniVlp.Cli.Evaluation;
+using MiniVlp.Data.Metrics;
 using Xunit;
 
 namespace MiniVlp.Cli.Tests;
@@ -32,6 +33,18 @@ public sealed class RetrievalMetricsTests
         Assert.Equal(1, result.TextToImage.Queries);
         Assert.Equal(1, result.TextToImage.Chance1);
         Assert.Equal(0.5, result.ImageToText.R1);    // picture 0 is nearer to text 1
+    }
+
+    /// <summary>Of four queries three find their answer first: the interval is that of the mean of 1, 1, 1 and 0; all find it among five.</summary>
+    [Fact]
+    public void Intervals_AreOfTheQueries()
+    {
+        float[] scores = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 2, 0, 0, 1];
+        Recall recall = RetrievalMetrics.Evaluate(scores, scores, 4, 4, [.. Enumerable.Range(0, 4).Select(i => (i, i))]).ImageToText;
+        Assert.Equal(0.75, recall.R1);
+        Assert.Equal(Bootstrap.OfMean([1, 1, 1, 0]), recall.Intervals.R1);
+        Assert.True(recall.Intervals.R1.Low < 0.75 && recall.Intervals.R1.High > 0.75);
+        Assert.Equal(new ConfidenceInterval(1, 1), recall.Intervals.R5);
     }
 
     [Fact]
