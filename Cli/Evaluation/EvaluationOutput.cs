@@ -34,6 +34,7 @@ public static class EvaluationOutput
         ["pictures"] = result.Count,
         ["classes"] = new JsonArray([.. result.ClassNames.Select(name => (JsonNode?)JsonValue.Create(name))]),
         ["accuracy"] = result.Accuracy,
+        ["accuracy_interval"] = ToJson(IntervalOf(result.Accuracy, result.Count)),
         ["accuracy_top5"] = result.Accuracy5,
         ["chance"] = result.Chance,
         ["confusion"] = new JsonArray([.. result.Confusion.Select(row => (JsonNode?)new JsonArray([.. row.Select(count => (JsonNode?)JsonValue.Create(count))]))]),
@@ -62,9 +63,9 @@ public static class EvaluationOutput
     {
         Table table = new() { Border = TableBorder.Simple };
         table.AddColumn("zero-shot");
-        foreach (string name in (string[])["accuracy", "top 5", "chance", "classes", "pictures"]) table.AddColumn(new TableColumn(name).RightAligned());
+        foreach (string name in (string[])["accuracy", "95 % interval", "top 5", "chance", "classes", "pictures"]) table.AddColumn(new TableColumn(name).RightAligned());
         foreach (ZeroShotResult result in results)
-            table.AddRow(Markup.Escape(result.Name), Percent(result.Accuracy), Percent(result.Accuracy5), Percent(result.Chance), Count(result.ClassNames.Count), Count(result.Count));
+            table.AddRow(Markup.Escape(result.Name), Percent(result.Accuracy), Show(IntervalOf(result.Accuracy, result.Count)), Percent(result.Accuracy5), Percent(result.Chance), Count(result.ClassNames.Count), Count(result.Count));
         console.Write(table);
     }
 
@@ -126,20 +127,30 @@ public static class EvaluationOutput
         console.Write(table);
     }
 
+    /// <summary>The 95 % bootstrap interval of a share of samples; that of one sample where there is none.</summary>
+    public static ConfidenceInterval IntervalOf(double share, int count)
+    {
+        int right = (int)Math.Round(share * count);
+        return Bootstrap.OfMean([.. Enumerable.Range(0, Math.Max(1, count)).Select(i => i < right ? 1.0 : 0.0)]);
+    }
+
+    /// <summary>An interval of a share, in percent.</summary>
+    public static string Show(ConfidenceInterval interval) => $"{Percent(interval.Low)} .. {Percent(interval.High)}";
+
+    public static JsonObject ToJson(ConfidenceInterval interval) => new() { ["low"] = JsonNumber.Of(interval.Low), ["high"] = JsonNumber.Of(interval.High) };
+
     /// <summary>A share as a percentage with the digits that matter.</summary>
     public static string Percent(double share) => share.ToString(share < 0.01 ? "0.00 %" : "0.0 %", CultureInfo.InvariantCulture);
 
     private static void AddRow(Table table, string name, Recall recall)
         => table.AddRow(name, Show(recall.R1, recall.Intervals.R1), Show(recall.R5, recall.Intervals.R5), Show(recall.R10, recall.Intervals.R10), recall.MedianRank.ToString("0.#", CultureInfo.InvariantCulture), Count(recall.Queries), Count(recall.Gallery));
 
-    private static string Show(double share, ConfidenceInterval interval) => $"{Percent(share)} ({Percent(interval.Low)} .. {Percent(interval.High)})";
+    private static string Show(double share, ConfidenceInterval interval) => $"{Percent(share)} ({Show(interval)})";
 
     private static void AddChance(Table table, Recall recall)
         => table.AddRow("  chance", Percent(recall.Chance1), Percent(recall.Chance5), Percent(recall.Chance10), string.Empty, string.Empty, string.Empty);
 
     private static string Count(int value) => value.ToString("N0", CultureInfo.InvariantCulture);
-
-    private static JsonObject ToJson(ConfidenceInterval interval) => new() { ["low"] = JsonNumber.Of(interval.Low), ["high"] = JsonNumber.Of(interval.High) };
 
     private static JsonObject ToJson(Recall recall) => new()
     {

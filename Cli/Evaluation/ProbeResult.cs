@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using MiniVlp.Data.Metrics;
 using MiniVlp.Models.Probes;
 using Spectre.Console;
 
@@ -11,6 +12,9 @@ namespace MiniVlp.Cli.Evaluation;
 /// <param name="Linear">How the linear probe was chosen; null for the other.</param>
 public sealed record ProbeResult(string Probe, ProbeTask Task, double Accuracy, LinearProbe? Linear)
 {
+    /// <summary>95 % bootstrap interval of the accuracy over the test pictures.</summary>
+    public ConfidenceInterval Interval => EvaluationOutput.IntervalOf(Accuracy, Task.TestLabels.Count);
+
     /// <summary>Fits a linear probe and measures it.</summary>
     public static ProbeResult OfLinear(ProbeTask task, LinearProbeOptions options, CancellationToken cancellation = default)
     {
@@ -32,6 +36,7 @@ public sealed record ProbeResult(string Probe, ProbeTask Task, double Accuracy, 
             ["probe"] = Probe,
             ["task"] = Task.Name,
             ["accuracy"] = Accuracy,
+            ["accuracy_interval"] = EvaluationOutput.ToJson(Interval),
             ["majority"] = Task.MajorityAccuracy,
             ["chance"] = 1.0 / Task.ClassNames.Count,
             ["classes"] = new JsonArray([.. Task.ClassNames.Select(name => (JsonNode?)JsonValue.Create(name))]),
@@ -56,12 +61,13 @@ public sealed record ProbeResult(string Probe, ProbeTask Task, double Accuracy, 
     {
         Table table = new() { Border = TableBorder.Simple };
         table.AddColumn($"{results[0].Probe} probe");
-        foreach (string name in (string[])["accuracy", "majority", "chance", "classes", "train", "test"]) table.AddColumn(new TableColumn(name).RightAligned());
+        foreach (string name in (string[])["accuracy", "95 % interval", "majority", "chance", "classes", "train", "test"]) table.AddColumn(new TableColumn(name).RightAligned());
         foreach (ProbeResult result in results)
         {
             table.AddRow(
                 Markup.Escape(result.Task.Name),
                 EvaluationOutput.Percent(result.Accuracy),
+                EvaluationOutput.Show(result.Interval),
                 EvaluationOutput.Percent(result.Task.MajorityAccuracy),
                 EvaluationOutput.Percent(1.0 / result.Task.ClassNames.Count),
                 Count(result.Task.ClassNames.Count),

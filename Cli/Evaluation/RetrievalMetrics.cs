@@ -96,11 +96,12 @@ public static class RetrievalMetrics
         int n = Math.Max(1, ranks.Count);
         int[] sorted = [.. ranks.Order()];
         double median = n > sorted.Length ? double.NaN : (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0;
-        return new Recall(ranks.Count, count, Share(1), Share(5), Share(10), chance1 / n, chance5 / n, chance10 / n, median) { Intervals = (Interval(1), Interval(5), Interval(10)) };
+        double r1 = Share(1), r5 = Share(5), r10 = Share(10);
+        return new Recall(ranks.Count, count, r1, r5, r10, chance1 / n, chance5 / n, chance10 / n, median) { Intervals = (Interval(r1), Interval(r5), Interval(r10)) };
 
         double Share(int k) => ranks.Count(rank => rank <= k) / (double)n;
 
-        ConfidenceInterval Interval(int k) => ranks.Count == 0 ? default : Bootstrap.OfMean([.. ranks.Select(rank => rank <= k ? 1.0 : 0.0)]);
+        ConfidenceInterval Interval(double share) => EvaluationOutput.IntervalOf(share, ranks.Count);
     }
 
     private static int RankOfFirstRight(float[] scores, List<int> right, bool[] isRight)

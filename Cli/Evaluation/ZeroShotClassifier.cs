@@ -25,21 +25,30 @@ public sealed class ZeroShotClassifier
     private readonly float[] _classes;
     private readonly int _size;
 
+    /// <summary>Encodes the prompts.</summary>
     /// <param name="model">Encodes the prompts.</param>
     /// <param name="classNames">The classes.</param>
     /// <param name="prompts">For each class its prompts, at least one.</param>
     /// <param name="cancellation">Checked between batches.</param>
     public ZeroShotClassifier(DualEncoderFolder model, IReadOnlyList<string> classNames, IReadOnlyList<IReadOnlyList<string>> prompts, CancellationToken cancellation = default)
+        : this(classNames, [.. prompts.Select(some => some.Count)], model.EncodeTexts([.. prompts.SelectMany(some => some)], cancellation: cancellation), model.EmbeddingSize)
     {
-        _classNames = classNames;
-        _size = model.EmbeddingSize;
-        _classes = new float[classNames.Count * _size];
-        float[] vectors = model.EncodeTexts([.. prompts.SelectMany(some => some)], cancellation: cancellation);
+    }
+
+    /// <summary>A classifier of vectors.</summary>
+    /// <param name="classNames">The classes.</param>
+    /// <param name="promptCounts">For each class how many prompts it has, at least one.</param>
+    /// <param name="prompts">Unit vectors of all prompts, row by row, those of the first class first.</param>
+    /// <param name="size">Length of a vector.</param>
+    public ZeroShotClassifier(IReadOnlyList<string> classNames, IReadOnlyList<int> promptCounts, float[] prompts, int size)
+    {
+        (_classNames, _size) = (classNames, size);
+        _classes = new float[classNames.Count * size];
         int row = 0;
         for (int c = 0; c < classNames.Count; c++)
         {
-            Span<float> mean = _classes.AsSpan(c * _size, _size);
-            for (int p = 0; p < prompts[c].Count; p++, row++) TensorPrimitives.Add(mean, vectors.AsSpan(row * _size, _size), mean);
+            Span<float> mean = _classes.AsSpan(c * size, size);
+            for (int p = 0; p < promptCounts[c]; p++, row++) TensorPrimitives.Add(mean, prompts.AsSpan(row * size, size), mean);
             float norm = TensorPrimitives.Norm(mean);
             if (norm > 0) TensorPrimitives.Divide(mean, norm, mean);
         }
