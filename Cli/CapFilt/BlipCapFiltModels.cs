@@ -102,7 +102,7 @@ public sealed class BlipCapFiltModels(
     /// <inheritdoc/>
     public bool TrainFilter(string start, string folder, CancellationToken cancellation)
     {
-        int queue = Math.Clamp(clean.Count / training.BatchSize * training.BatchSize, training.BatchSize, RecipeSettings.SmallQueue);
+        int queue = Math.Max(training.BatchSize, Math.Min(RecipeSettings.SmallQueue, clean.Count / training.BatchSize * training.BatchSize));
         using TrainableModel parts = Around(start, model => (model.Retrieval, new BlipPretraining(model, new BlipPretrainingOptions { QueueSize = queue, LanguageWeight = 0 }, (ulong)training.Seed)));
         return Train("filter", parts, clean, training.TuningSteps, training.TuningRate, folder, cancellation);
     }

@@ -46,7 +46,7 @@ internal sealed class TrainCommand : ToolCommand
     private readonly Option<float?> _weightDecay = OptionRules.OptionalNumber("--weight-decay", $"Weight decay of matrices; {Defaults(recipe => recipe.WeightDecay)}.", 0f, 10f, "X");
     private readonly Option<double?> _warmup = OptionRules.OptionalNumber("--warmup", $"Share of the steps in which the learning rate rises; {Defaults(recipe => recipe.WarmupShare)}.", 0.0, 1.0, "X");
     private readonly Option<int?> _warmupSteps = OptionRules.OptionalNumber("--warmup-steps", "Steps in which the learning rate rises, instead of a share.", 0, int.MaxValue);
-    private readonly Option<int?> _queue = OptionRules.OptionalNumber("--queue", "Features that a queue holds, for recipes with queues; a multiple of the batch.", 1, 1 << 24);
+    private readonly Option<int?> _queue = OptionRules.OptionalNumber("--queue", "Features that a queue holds, for recipes with queues; at least a batch, for moco a multiple of it.", 1, 1 << 24);
     private readonly Option<double?> _momentum = OptionRules.OptionalNumber("--momentum", "m of a momentum encoder, for recipes with one.", 0.0, 1.0, "X");
     private readonly Option<double?> _maskRatio = OptionRules.OptionalNumber("--mask-ratio", "Share of the patches that are hidden, for mae.", 0.01, 0.99, "X");
     private readonly Option<double?> _distillation = OptionRules.OptionalNumber("--alpha", "Weight of momentum distillation, for albef and blip; 0 for none.", 0.0, 1.0, "X");

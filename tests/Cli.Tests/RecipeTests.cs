@@ -46,6 +46,7 @@ public sealed class RecipeTests : IDisposable
         Assert.NotEmpty(parts);
         Assert.Equal(parts, File.ReadLines(Path.Combine(first, "metrics.csv")).First().Split(',')[9..]);
         Assert.Empty(run.Json["warnings"]!.AsArray());
+        Assert.Equal(recipe is "clip" or "albef" or "blip", File.ReadLines(Path.Combine(first, "metrics.csv")).Last().Split(',')[5] != "NaN");
 
         // MoCo reads the class token, and would leave a pooler as it began.
         if (recipe == "moco") Assert.DoesNotContain("pooler", Encoding.Latin1.GetString(File.ReadAllBytes(Path.Combine(first, "model.safetensors"))), StringComparison.Ordinal);

@@ -4,6 +4,7 @@ using MiniVlp.Cli.Training.Recipes;
 using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Images;
 using MiniVlp.Nn;
+using MiniVlp.Nn.Pretraining;
 using MiniVlp.Nn.Training;
 using MiniVlp.Tensors;
 using Xunit;
@@ -125,6 +126,21 @@ public sealed class TrainingLoopTests
         ToolException exception = Assert.Throws<ToolException>(() => new TrainingRun(recipe, parts, Sixteen, new TrainingOptions { BatchSize = 8, Steps = 1, LearningRate = 0 }, settings, folder["run"]));
         Assert.Contains("--queue 4", exception.Message, StringComparison.Ordinal);
         Assert.Contains("--batch 8", exception.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>The queue that nobody asked for is no smaller than a batch, however large that is.</summary>
+    [Theory]
+    [InlineData("albef")]
+    [InlineData("blip")]
+    public void AQueueOfItsOwnAccord_HoldsABatch(string name)
+    {
+        using Device device = Device.CreateCpu(1);
+        ITrainingRecipe recipe = TrainingRecipes.Find(name);
+        foreach ((int batch, int queue) in new[] { (5000, 5000), (8, 4096) })
+        {
+            using TrainableModel parts = recipe.Create("tiny", NewModel.BuildTokenizer(Sixteen, 100, recipe.SpecialTokens), new RecipeSettings { BatchSize = batch }, device, 1);
+            Assert.Equal(queue, parts.Objective.State.Select(state => state.State).OfType<FeatureQueue>().First().Capacity);
+        }
     }
 
     [Fact]

@@ -152,6 +152,20 @@ public sealed class AlbefPretrainingTests
         }
     }
 
+    [Theory]
+    [InlineData(0.9f, 0.5f)]
+    [InlineData(1e-5f, 0.001f)]
+    [InlineData(0.2f, 0.2f)]
+    public void AfterAnUpdateTheTemperatureIsInItsBounds(float updated, float expected)
+    {
+        using AlbefSamples samples = new();
+        using AlbefPretraining objective = new(samples.Model, new AlbefPretrainingOptions { Masking = AlbefSamples.Masking, QueueCapacity = 0 });
+        samples.Model.Temperature.Assign([updated], samples.Device);
+        objective.AfterUpdate(1);
+        Assert.Same(samples.Model.Temperature, objective.Temperature.Parameter);
+        Assert.Equal((expected, 0.001f, 0.5f), (samples.Model.Temperature.Value.Item(), objective.Temperature.Lowest, objective.Temperature.Highest));
+    }
+
     [Fact]
     public void AlphaGrowsDuringTheFirstEpoch()
     {

@@ -212,6 +212,20 @@ public sealed class BlipPretrainingTests
         tape.Backward(parts.Total);
     }
 
+    [Theory]
+    [InlineData(0.9f, 0.5f)]
+    [InlineData(1e-5f, 0.001f)]
+    [InlineData(0.2f, 0.2f)]
+    public void AfterAnUpdateTheTemperatureIsInItsBounds(float updated, float expected)
+    {
+        using BlipForPreTraining model = Create();
+        using BlipPretraining objective = new(model, new BlipPretrainingOptions { QueueSize = 0 });
+        model.Temperature.Assign([updated], model.Temperature.Value.Device);
+        objective.AfterUpdate(1);
+        Assert.Same(model.Temperature, objective.Temperature.Parameter);
+        Assert.Equal(expected, model.Temperature.Value.Item());
+    }
+
     [Fact]
     public void AnEqualTextOfAnotherPictureIsNoWrongPartner()
     {

@@ -43,7 +43,7 @@ public sealed class AlbefRecipe : ITrainingRecipe
         AlbefPretrainingOptions options = new()
         {
             Masking = RecipeMasking.Of(tokenizer, "albef"),
-            QueueCapacity = settings.QueueSize ?? RecipeSettings.SmallQueue,
+            QueueCapacity = settings.QueueSize ?? Math.Max(RecipeSettings.SmallQueue, settings.BatchSize),
             QueueWarmUp = RecipeSettings.QueueWarmUp,
             Momentum = settings.Momentum ?? 0.995,
             Alpha = (float)(settings.Distillation ?? 0.4),

@@ -46,7 +46,7 @@ public sealed class BlipRecipe : ITrainingRecipe
     {
         BlipPretrainingOptions options = new()
         {
-            QueueSize = settings.QueueSize ?? RecipeSettings.SmallQueue,
+            QueueSize = settings.QueueSize ?? Math.Max(RecipeSettings.SmallQueue, settings.BatchSize),
             QueueWarmUp = RecipeSettings.QueueWarmUp,
             Momentum = settings.Momentum ?? 0.995,
             Alpha = (float)(settings.Distillation ?? 0.4),
