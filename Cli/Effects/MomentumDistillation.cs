@@ -8,7 +8,6 @@ namespace MiniVlp.Cli.Effects;
 /// <param name="albef">The experiment that has the run without noise and without distillation, too.</param>
 internal sealed class MomentumDistillation(AlbefAblation albef) : Experiment
 {
-    private const int BatchSize = 64, Queue = 1024;
     private const float Alpha = 0.4f;
 
     public static double[] Noise { get; } = [0, 0.2, 0.4];
@@ -26,7 +25,7 @@ internal sealed class MomentumDistillation(AlbefAblation albef) : Experiment
     }
 
     public override string Protocol(EffectScale scale) => string.Create(CultureInfo.InvariantCulture,
-        $"ALBEF as in the experiment albef with hard negatives, {Steps(scale)} steps; {string.Join(", ", Noise.Select(noise => noise.ToString("0 %", CultureInfo.InvariantCulture)))} of the training captions are wrong (scenes: a wrong attribute, exchanged objects, another scene's caption, boilerplate; pictures: another picture's caption); α = {Alpha} after a ramp over the first pass, or 0. Measured with true captions.");
+        $"ALBEF as in the experiment albef with hard negatives, {AlbefAblation.Steps(scale)} steps; {string.Join(", ", Noise.Select(noise => noise.ToString("0 %", CultureInfo.InvariantCulture)))} of the training captions are wrong (scenes: a wrong attribute, exchanged objects, another scene's caption, boilerplate; pictures: another picture's caption); α = {Alpha} after a ramp over the first pass, or 0. Measured with true captions.");
 
     public override string OnFiles => PairTraining.OnFiles + " There are runs without noise and with the most.";
 
@@ -41,11 +40,9 @@ internal sealed class MomentumDistillation(AlbefAblation albef) : Experiment
         EffectData data = run.Data.WithNoise(noise);
         using Albef model = new(PairTraining.Config(data));
         model.Initialize(run.Device, run.Seed);
-        AlbefPretrainingOptions options = new() { Masking = RecipeMasking.Of(data.Tokenizer, "albef"), Alpha = condition == Name(noise, true) ? Alpha : 0, QueueCapacity = Queue, QueueWarmUp = RecipeSettings.QueueWarmUp };
+        AlbefPretrainingOptions options = new() { Masking = RecipeMasking.Of(data.Tokenizer, "albef"), Alpha = condition == Name(noise, true) ? Alpha : 0, QueueCapacity = AlbefAblation.Queue, QueueWarmUp = RecipeSettings.QueueWarmUp };
         using AlbefPretraining objective = new(model, options, (ulong)run.Seed);
-        EffectTraining.Run(objective, run, run.Data.Train.Count, BatchSize, Steps(run.Scale), 1e-3f, 0.02f, (batch, step) => data.TrainingPairs(batch, run.Seed, step, run.Device));
+        AlbefAblation.Train(objective, run, data);
         return PairTraining.Retrieval(model, data, run.Device);
     }
-
-    private static int Steps(EffectScale scale) => scale == EffectScale.Full ? 1000 : 300;
 }
