@@ -58,6 +58,7 @@ public static class Tool
             new TokenizeCommand(host),
             new ParityCommand(host),
             new InfoCommand(host),
+            new ExportCommand(host),
             new DevicesCommand(host),
             new KernelsCommand(host),
             new BenchCommand(host),

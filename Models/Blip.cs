@@ -51,7 +51,8 @@ public sealed record BlipTextConfig
 
     /// <summary>
     /// Id of [ENC], which stands for the first token of a text that is encoded together with an image. Null where a text is encoded as it is
-    /// given: the classes of Hugging Face do so, and their configs have no such field.
+    /// given: the classes of Hugging Face do so, and their configs have no such field. They ignore it in a folder that is saved here, so that the
+    /// caller puts [ENC] first there.
     /// </summary>
     public int? EncodeId { get; init; }
 

@@ -25,7 +25,8 @@ public abstract class PretrainedModel : Module
     public abstract JsonObject ToConfigJson();
 
     /// <summary>
-    /// Writes <c>config.json</c> and <c>model.safetensors</c>, which <c>transformers</c> can load. Each file appears whole or not at all.
+    /// Writes <c>config.json</c> and <c>model.safetensors</c> with the fields and keys of <c>transformers</c>, where it has the class <see cref="Architecture"/>.
+    /// Each file appears whole or not at all.
     /// </summary>
     /// <param name="folder">Created when absent.</param>
     /// <param name="dtype">F32, F16 or BF16.</param>

@@ -14,7 +14,7 @@ public sealed class UsageTests : IDisposable
     public void NoArguments_ShowTheCommands()
     {
         ToolRun run = ToolRun.Of().Succeeds();
-        foreach (string command in (string[])["demo", "train", "eval", "embed", "search", "tokenize", "parity", "info", "devices", "bench", "data"])
+        foreach (string command in (string[])["demo", "train", "eval", "embed", "search", "tokenize", "parity", "info", "export", "devices", "bench", "data"])
             Assert.Contains($"  {command}", run.Output, StringComparison.Ordinal);
     }
 

@@ -251,11 +251,13 @@ public sealed class FolderTests
 
     private static void AssertKnownFieldsAgree(JsonObject theirs, JsonObject ours, string path)
     {
+        if (path.Length == 0) foreach (string field in (string[])["architectures", "model_type", "dtype"]) Assert.True(ours.ContainsKey(field), $"no {field}");
         foreach ((string field, JsonNode? value) in ours)
         {
             if (!theirs.TryGetPropertyValue(field, out JsonNode? reference) || reference is null) continue;
             if (value is JsonObject inner && reference is JsonObject outer) AssertKnownFieldsAgree(outer, inner, $"{path}{field}.");
             else if (value is JsonValue number && number.TryGetValue(out double x)) Assert.True(Math.Abs(x - reference.GetValue<double>()) <= 1e-6 * Math.Abs(x), $"{path}{field}: {x}, expected {reference}");
+            else Assert.True(JsonNode.DeepEquals(value, reference), $"{path}{field}: {value?.ToJsonString()}, expected {reference.ToJsonString()}");
         }
     }
 }
