@@ -91,6 +91,18 @@ public sealed class TaskEvaluationTests
         Assert.Equal(Score(blind, "box, mean IoU").Constant!.Value, Score(blind, "box, mean IoU").Value, 12);
     }
 
+    /// <summary>The right box is the left half, 8 of 16 cells. Found are 8, 4 and 3 of them, and 4 of them with 4 others: overlaps of 1, 1/2, 3/8 and 4/12.</summary>
+    [Fact]
+    public void Grounding_CountsOverlapsOfAHalf()
+    {
+        const string Left = """{"box":[0,0,0.5,1],"proposals":[[0,0,0.5,1],[0.5,0,1,1]]}""";
+        (int Columns, int Rows, int From)[] found = [(2, 4, 0), (1, 4, 0), (1, 3, 0), (2, 4, 1)];
+        HeatMap[] maps = [.. found.Select(box => new HeatMap(4, 4, [.. Enumerable.Range(0, 16).Select(cell => cell % 4 >= box.From && cell % 4 < box.From + box.Columns && cell / 4 < box.Rows ? 1f : 0f)]))];
+        TaskResult result = GroundingEvaluation.Run((_, _) => maps, new EvaluationRun(new ListedSamples(("a", Left), ("b", Left), ("c", Left), ("d", Left))));
+        Assert.Equal((1 + 0.5 + 0.375 + (1 / 3.0)) / 4, Score(result, "box, mean IoU").Value, 6);
+        Assert.Equal(0.5, Score(result, "box, IoU >= 0.5").Value);
+    }
+
     [Fact]
     public void Entailment_OfAModelThatKnows_AndOfOneThatAlwaysSaysYes()
     {

@@ -59,7 +59,7 @@ public sealed class AlbefSceneTests(AlbefSceneTests.Pretrained pretrained, ITest
         using TensorScope scope = new();
         SceneDataset single = new(pretrained.Scenes.Options with { World = SceneOptions.Demo.SingleObjects(), Split = SceneSplit.Validation, Count = Gallery });
         int[] all = [.. Enumerable.Range(0, Gallery)];
-        float[] map = AlbefGrounding.HeatMap(pretrained.Model, pretrained.Images(single, all), pretrained.Text([.. all.Select(single.GetCaption)])).ToArray();
+        float[] map = AlbefGrounding.HeatMap(pretrained.Model, pretrained.Images(single, all), pretrained.Text([.. all.Select(single.GetCaption)]), pretrained.Model.Config.Text.Layers - 1).ToArray();
         int side = Size / pretrained.Model.Config.Vision.PatchSize, cells = side * side, hits = 0;
         double chance = 0;
         foreach (int i in all)
@@ -130,12 +130,70 @@ public sealed class AlbefSceneTests(AlbefSceneTests.Pretrained pretrained, ITest
         int Holds(SceneDataset source, int row) => SceneGrammar.Parse(Statement(source, row)).HoldsIn(source.SceneAt(row)) ? 1 : 0;
     }
 
+    /// <summary>A masked word is read from the picture: with another scene's picture it is guessed worse.</summary>
+    [Fact]
+    public void MaskedWordsAreSeen()
+    {
+        SceneDataset unseen = new(pretrained.Scenes.Options with { Split = SceneSplit.Validation, Count = Gallery });
+        int[] all = [.. Enumerable.Range(0, Gallery)];
+        using AlbefPretraining objective = new(pretrained.Model, pretrained.Options with { Contrast = false, Negatives = NegativeStrategy.Random, Alpha = 0 });
+        float own = Guess(all), other = Guess([.. all.Select(i => (i + 1) % Gallery)]);
+        output.WriteLine($"mlm: {own:F3} with the picture, {other:F3} with another");
+        Assert.True(other > own + 0.3f, $"{own} with the picture, {other} with another");
+
+        float Guess(int[] pictures)
+        {
+            using TensorScope scope = new();
+            Generator outer = Generator.Current;
+            Generator.Current = new Generator(5);
+            try
+            {
+                PairBatch batch = new(pretrained.Images(unseen, pictures), pretrained.Text([.. all.Select(unseen.GetCaption)]), IndexTensor.FromArray(all, [Gallery], pretrained.Device));
+                return objective.Loss(batch).Single(part => part.Name == "mlm").Value.Item();
+            }
+            finally
+            {
+                Generator.Current = outer;
+            }
+        }
+    }
+
+    /// <summary>Of two pictures the sentence describes one: whether it is the first can only be told by a model that sees both and knows which is which.</summary>
+    [Fact]
+    public void PairsOfPicturesAreJudged()
+    {
+        using AlbefImagePairs model = AlbefImagePairs.From(pretrained.Model);
+        SceneDataset scenes = new(pretrained.Scenes.Options with { World = SceneOptions.Demo.SingleObjects() });
+        using Trainer trainer = Pretrained.TrainerOf(model, 200, 3e-4);
+        for (int step = 0; step < 200; step++)
+        {
+            int[] rows = [.. Enumerable.Range(32 * step, 32)];
+            trainer.TrainStep(() => model.Loss(pretrained.Images(scenes, rows), pretrained.Images(scenes, [.. rows.Select(Second)]), Sentences(scenes, rows), Labels(rows)));
+        }
+
+        SceneDataset unseen = new(scenes.Options with { Split = SceneSplit.Validation, Count = Gallery });
+        int[] all = [.. Enumerable.Range(0, Gallery)];
+        using TensorScope scope = new();
+        int[] judged = model.Forward(pretrained.Images(unseen, all), pretrained.Images(unseen, [.. all.Select(Second)]), Sentences(unseen, all)).ArgMaxLastAxis().ToArray();
+        int right = all.Zip(judged).Count(pair => pair.Second == IsOfFirst(pair.First));
+        output.WriteLine($"pairs: {right} of {Gallery}");
+        Assert.True(right >= 75, $"{right} of {Gallery} right; guessing gives 50");
+
+        static int Second(int row) => row + 1;
+
+        static int IsOfFirst(int row) => row / 2 % 2;
+
+        TextBatch Sentences(SceneDataset source, int[] rows) => pretrained.Text([.. rows.Select(row => source.GetCaption((IsOfFirst(row) == 1 ? row : Second(row)) % source.Count))]);
+
+        IndexTensor Labels(int[] rows) => IndexTensor.FromArray([.. rows.Select(IsOfFirst)], [rows.Length], pretrained.Device);
+    }
+
     /// <summary>The pre-training that all tests share.</summary>
     public sealed class Pretrained : IDisposable
     {
         public const int Batch = 48, Queue = 480;
 
-        private const int StepCount = 500;
+        private const int StepCount = 650;
 
         private readonly ImagePreprocessor _preprocessor = ImagePreprocessor.Clip(Size);
 
@@ -145,14 +203,14 @@ public sealed class AlbefSceneTests(AlbefSceneTests.Pretrained pretrained, ITest
             Tokenizer = TextTokenizer.FromVocabulary(TextTokenizer.BuildVocabulary(SceneGrammar.AllWords.Concat(Enumerable.Range(0, 500).Select(Scenes.GetCaption)), 300));
             Model = new Albef(AlbefConfig.Tiny with { Text = AlbefConfig.Tiny.Text with { VocabularySize = Tokenizer.VocabularySize, PaddingId = Tokenizer.PadId } });
             Model.Initialize(Device, seed: 1);
-            AlbefPretrainingOptions options = new()
+            Options = new AlbefPretrainingOptions
             {
                 Masking = new TokenMasking { MaskId = Tokenizer.MaskId!.Value, VocabularySize = Tokenizer.VocabularySize, SpecialIds = [Tokenizer.PadId, Tokenizer.StartId] },
                 QueueCapacity = Queue,
                 QueueWarmUp = 150,
                 Momentum = 0.99,
             };
-            using AlbefPretraining objective = new(Model, options) { StepsPerEpoch = Scenes.Count / Batch };
+            using AlbefPretraining objective = new(Model, Options) { StepsPerEpoch = Scenes.Count / Batch };
             using Trainer trainer = new(objective, OptimizerOf(Model), Plan(StepCount));
             for (int step = 0; step < StepCount; step++)
             {
@@ -170,9 +228,11 @@ public sealed class AlbefSceneTests(AlbefSceneTests.Pretrained pretrained, ITest
 
         public Albef Model { get; }
 
+        public AlbefPretrainingOptions Options { get; }
+
         public List<StepResult> Steps { get; } = [];
 
-        public static Trainer TrainerOf(Module model, int steps) => new(model, OptimizerOf(model), Plan(steps));
+        public static Trainer TrainerOf(Module model, int steps, double rate = 2e-3) => new(model, OptimizerOf(model), Plan(steps, rate));
 
         public Tensor Images(SceneDataset source, int[] rows)
             => Tensor.FromArray([.. rows.SelectMany(row => _preprocessor.Process(source.Get(row % source.Count).Image))], [rows.Length, 3, Size, Size], Device);
@@ -193,6 +253,6 @@ public sealed class AlbefSceneTests(AlbefSceneTests.Pretrained pretrained, ITest
         // A learning rate that suits matrices of a tiny model would throw the temperature, a number of 0.07, from bound to bound.
         private static AdamW OptimizerOf(Module model) => new(ParameterGroup.SplitByDecay(model.NamedParameters(), 0.02, name => name == "temp" ? 0.1 : 1), 2e-3);
 
-        private static TrainerOptions Plan(int steps) => new() { Schedule = LearningRateSchedule.Cosine(2e-3, warmUp: 20, total: steps) };
+        private static TrainerOptions Plan(int steps, double rate = 2e-3) => new() { Schedule = LearningRateSchedule.Cosine(rate, warmUp: 20, total: steps) };
     }
 }
