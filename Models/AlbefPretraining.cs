@@ -33,7 +33,7 @@ public sealed record AlbefPretrainingOptions
     /// </summary>
     public int QueueWarmUp { get; init; }
 
-    /// <summary>Whether texts of one picture are positives of each other instead of negatives; false is the original's pre-training, which looks at places alone.</summary>
+    /// <summary>Whether texts of one picture are positives of each other instead of negatives, and no text that is right for a picture is its wrong partner; false is the original's pre-training, which looks at places alone.</summary>
     public bool ReadsImageIds { get; init; } = true;
 }
 
@@ -133,8 +133,8 @@ public sealed class AlbefPretraining : PretrainingObjective<PairBatch>, IDisposa
             imageToText = textToImage = Tensor.Zeros([count, count], batch.Images.Device);
         }
 
-        (int[], bool[]) wrongImages = PairContrast.Choose(_negatives, textToImage, batch, Options.ReadsImageIds), wrongTexts = PairContrast.Choose(_negatives, imageToText, batch, Options.ReadsImageIds);
-        parts.Add("itm", Match(batch, imageStates, textStates, wrongImages, wrongTexts));
+        ((int[], bool[]) images, (int[], bool[]) texts) = PairContrast.Choose(_negatives, imageToText, textToImage, Options.ReadsImageIds ? new BatchPairs(batch) : null);
+        parts.Add("itm", Match(batch, imageStates, textStates, images, texts));
         if (PredictMasked(batch, imageStates, teacherStates, alpha) is { } predicted) parts.Add("mlm", predicted);
         return parts;
     }

@@ -225,8 +225,8 @@ public sealed class BlipPretraining : PretrainingObjective<PairBatch>, IDisposab
         }
 
         if (_options.MatchingWeight == 0) return;
-        (int[], bool[]) wrongImages = PairContrast.Choose(_negatives, textToImage, batch, readsImageIds: true), wrongTexts = PairContrast.Choose(_negatives, imageToText, batch, readsImageIds: true);
-        parts.Add("itm", MatchingLoss(batch, imageTokens, wrongImages, wrongTexts), _options.MatchingWeight);
+        ((int[], bool[]) images, (int[], bool[]) texts) = PairContrast.Choose(_negatives, imageToText, textToImage, new BatchPairs(batch));
+        parts.Add("itm", MatchingLoss(batch, imageTokens, images, texts), _options.MatchingWeight);
     }
 
     private (Tensor Loss, Tensor ImageToText, Tensor TextToImage) Align(PairBatch batch, Tensor imageTokens)

@@ -63,27 +63,6 @@ internal static class EncodedRows
         return (places, IndexTensor.FromArray([.. places.Select(place => values[place])], [places.Length], labels.Device));
     }
 
-    /// <summary>For each row of ids [n, tokens] the first row that is the same, token for token: [n].</summary>
-    public static int[] FirstEqual(IndexTensor ids)
-    {
-        int count = ids.Shape[0], tokens = ids.Shape[1];
-        int[] values = ids.ToArray(), first = new int[count];
-        Dictionary<int, List<int>> rowsByHash = [];
-        for (int i = 0; i < count; i++)
-        {
-            HashCode hash = new();
-            foreach (int value in Row(i)) hash.Add(value);
-            if (!rowsByHash.TryGetValue(hash.ToHashCode(), out List<int>? rows)) rowsByHash.Add(hash.ToHashCode(), rows = []);
-            int equal = rows.FindIndex(row => Row(row).SequenceEqual(Row(i)));
-            first[i] = equal >= 0 ? rows[equal] : i;
-            if (equal < 0) rows.Add(i);
-        }
-
-        return first;
-
-        ReadOnlySpan<int> Row(int row) => values.AsSpan(row * tokens, tokens);
-    }
-
     /// <summary>States [n, tokens, width] and their mask [n, tokens] at rows [m].</summary>
     public static (Tensor States, IndexTensor? Mask) Gather(Tensor states, IndexTensor? mask, ReadOnlySpan<int> rows)
         => (Gather(states, rows), mask is null ? null : Gather(mask.ToArray(), mask.Shape[1], rows, states.Device));

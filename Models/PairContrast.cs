@@ -49,12 +49,19 @@ internal sealed class PairContrast : IDisposable
         }
     }
 
-    /// <summary>The wrong partner of each row of similarities [batch, batch], and whether it has one: a batch may show one picture alone. With ids, no partner has the same text: it would be right. A queue holds features and no tokens, so that only the batch is asked.</summary>
-    public static (int[] Rows, bool[] Found) Choose(HardNegativeSampler negatives, Tensor similarities, PairBatch batch, bool readsImageIds)
+    /// <summary>
+    /// A wrong image for each text and a wrong text for each image, and whether there is one: a batch may show one picture alone. A queue holds features and no
+    /// tokens, so that only the batch is asked.
+    /// </summary>
+    /// <param name="negatives">Draws, the images first.</param>
+    /// <param name="imageToText">[batch, batch].</param>
+    /// <param name="textToImage">[batch, batch].</param>
+    /// <param name="pairs">What belongs together; null to take every other row for wrong, as the original of ALBEF does.</param>
+    public static ((int[] Rows, bool[] Found) Images, (int[] Rows, bool[] Found) Texts) Choose(HardNegativeSampler negatives, Tensor imageToText, Tensor textToImage, BatchPairs? pairs)
     {
-        IndexTensor? texts = readsImageIds ? IndexTensor.FromArray(EncodedRows.FirstEqual(batch.Text.TokenIds), [batch.Count], similarities.Device) : null;
-        int[] rows = negatives.Sample(similarities, readsImageIds ? batch.ImageIds : null, null, out bool[] found, texts: texts).ToArray();
-        return (rows, found);
+        int[] images = negatives.Sample(textToImage, null, null, out bool[] foundImages, isRight: pairs is null ? null : (text, image) => pairs.Match(image, text)).ToArray();
+        int[] texts = negatives.Sample(imageToText, null, null, out bool[] foundTexts, isRight: pairs is null ? null : pairs.Match).ToArray();
+        return ((images, foundImages), (texts, foundTexts));
     }
 
     /// <summary>Rows of a queue that are among the candidates of a step: those that have been written, once the warm-up is over.</summary>

@@ -147,7 +147,7 @@ public sealed class ViltPretraining : PretrainingObjective<PairBatch>
         if (batch.Images.Shape.Rank != 4 || batch.Images.Shape[0] != count || batch.ImageIds.Shape.Length != count)
             throw new ArgumentException($"ViltPretraining: there must be one picture and one id for each text, found {batch.Images.Shape}, {batch.ImageIds.Shape} and texts {batch.Text.TokenIds.Shape}.", nameof(batch));
         Device device = batch.Images.Device;
-        (int[] sources, int[] matches) = Mismatch(batch.ImageIds.ToArray(), EncodedRows.FirstEqual(batch.Text.TokenIds));
+        (int[] sources, int[] matches) = Mismatch(new BatchPairs(batch), count);
         LossParts parts = [];
 
         ViltStates pairs = Vilt.Backbone.Forward(batch.Text, new ImageBatch(EncodedRows.Gather(batch.Images, sources)));
@@ -165,16 +165,15 @@ public sealed class ViltPretraining : PretrainingObjective<PairBatch>
         return parts;
     }
 
-    /// <summary>For each pair the row that its picture is taken from, and whether it is its own: 1 for a match. A pair that shares its picture or its text with every other one stays.</summary>
-    private (int[] Sources, int[] Matches) Mismatch(int[] ids, int[] texts)
+    /// <summary>For each pair the row that its picture is taken from, and whether it is its own: 1 for a match. A pair whose text belongs to every picture of the batch stays.</summary>
+    private (int[] Sources, int[] Matches) Mismatch(BatchPairs pairs, int count)
     {
         Generator generator = Generator.Current;
-        int[] sources = new int[ids.Length], matches = new int[ids.Length];
-        ILookup<int, int> ofPicture = Enumerable.Range(0, ids.Length).ToLookup(row => ids[row]), ofText = Enumerable.Range(0, ids.Length).ToLookup(row => texts[row]);
-        for (int i = 0; i < ids.Length; i++)
+        int[] sources = new int[count], matches = new int[count];
+        for (int i = 0; i < count; i++)
         {
-            int[] own = [.. ofPicture[ids[i]].Union(ofText[texts[i]]).Order()];
-            int others = ids.Length - own.Length;
+            int[] own = pairs.ImagesOf(i);
+            int others = count - own.Length;
             bool stays = generator.NextUniform() >= _options.MismatchRate || others == 0;
             sources[i] = stays ? i : RowOfOther(generator.Next(others), own);
             matches[i] = stays ? 1 : 0;
@@ -182,7 +181,7 @@ public sealed class ViltPretraining : PretrainingObjective<PairBatch>
 
         return (sources, matches);
 
-        // The rows of the own picture and text come in order: each that is not above the row so far moves it on.
+        // The rows that are right come in order: each that is not above the row so far moves it on.
         static int RowOfOther(int row, int[] own)
         {
             foreach (int taken in own) if (taken <= row) row++;

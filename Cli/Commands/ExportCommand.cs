@@ -20,7 +20,7 @@ internal sealed class ExportCommand : ToolCommand
     private readonly Option<string> _dtype = new("--dtype") { Description = "Format of the weights: float32, float16 or bfloat16.", HelpName = "float32|float16|bfloat16", DefaultValueFactory = _ => "float32" };
 
     public ExportCommand(ToolHost host)
-        : base("export", "Write a trained model as a folder of a Hugging Face class.", host)
+        : base("export", "Write a trained model as a folder of a Hugging Face class, where there is one (of ALBEF there is none).", host)
     {
         Add(_folder);
         foreach (Option option in (Option[])[_out, _class, _dtype]) Add(option);
@@ -30,13 +30,14 @@ internal sealed class ExportCommand : ToolCommand
     protected override int Run(ToolContext context)
     {
         string folder = context.Arguments.GetRequiredValue(_folder), target = context.Arguments.GetRequiredValue(_out), dtype = context.Arguments.GetValue(_dtype)!;
-        if (Path.GetFullPath(folder) == Path.GetFullPath(target)) throw new ToolException($"--out {target}: a model is not written over itself.");
+        if (Path.GetRelativePath(folder, target) == ".") throw new ToolException($"--out {target}: a model is not written over itself.");
         using PretrainedModel model = Architectures.Load(folder, context.Device);
         PretrainedModel view = Choose(folder, Views(model), context.Arguments.GetValue(_class));
         view.SavePretrained(target, dtype switch { "float16" => SafetensorsDtype.F16, "bfloat16" => SafetensorsDtype.BF16, _ => SafetensorsDtype.F32 });
         foreach (string name in Companions)
             if (File.Exists(Path.Combine(folder, name))) AtomicFile.WriteAllBytes(Path.Combine(target, name), File.ReadAllBytes(Path.Combine(folder, name)));
         foreach (string warning in model.Warnings) context.Warn(warning);
+        if (model is Albef or AlbefClassifier or AlbefQuestionAnswering) context.Warn($"{view.Architecture}: transformers has no such class; MiniVlp loads the folder.");
         if (FirstTokenOf(view) is { } encode)
             context.Warn(string.Create(CultureInfo.InvariantCulture, $"{view.Architecture}: texts that go with a picture begin with [ENC], token {encode}. MiniVlp puts it there; transformers takes them as they are, so give it texts whose first token is {encode}."));
         long parameters = view.ParameterCount();

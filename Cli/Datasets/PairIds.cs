@@ -12,7 +12,7 @@ public static class PairIds
     /// <summary>
     /// Captions of one picture share a number, and so do pictures whose captions are the same, all of them: a text cannot be right for its picture
     /// and wrong for another that the very same words describe. Pictures that share one caption of several keep numbers of their own, since it would
-    /// tie all their other captions together; an equal text is no wrong partner in image-text matching all the same.
+    /// tie all their other captions together; in image-text matching a text is no wrong partner of a picture that has it elsewhere in the batch.
     /// </summary>
     /// <param name="dataset">All captions are read once.</param>
     public static int[] Of(IImageTextDataset dataset)

@@ -40,8 +40,12 @@ public sealed class ZeroShotClassifier
     /// <param name="promptCounts">For each class how many prompts it has, at least one.</param>
     /// <param name="prompts">Unit vectors of all prompts, row by row, those of the first class first.</param>
     /// <param name="size">Length of a vector.</param>
+    /// <exception cref="ArgumentException">A class has no prompt, or the numbers do not fit together.</exception>
     public ZeroShotClassifier(IReadOnlyList<string> classNames, IReadOnlyList<int> promptCounts, float[] prompts, int size)
     {
+        int all = promptCounts.Sum();
+        if (promptCounts.Count != classNames.Count || promptCounts.Any(count => count < 1) || prompts.Length != all * size)
+            throw new ArgumentException($"ZeroShotClassifier: {classNames.Count} classes need as many counts of at least one prompt, found {string.Join(", ", promptCounts)}, and {all} prompts of {size} values, found {prompts.Length} values.", nameof(prompts));
         (_classNames, _size) = (classNames, size);
         _classes = new float[classNames.Count * size];
         int row = 0;

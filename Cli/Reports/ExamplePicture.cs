@@ -7,7 +7,7 @@ namespace MiniVlp.Cli.Reports;
 /// <summary>Examples of a task as one PNG: a grid of pictures with what was asked, said and right below each.</summary>
 internal static class ExamplePicture
 {
-    private const int Cell = 180, Margin = 10, Side = 160, LineHeight = 16, MostLines = 8;
+    private const int Cell = 180, Margin = 10, Side = 160, LineHeight = 16, MostLines = 8, MostRows = 170;
 
     private static readonly SKColor Ink = new(28, 36, 48), Soft = new(91, 102, 117), Good = new(29, 138, 78), Bad = new(176, 60, 40);
 
@@ -22,6 +22,7 @@ internal static class ExamplePicture
         using SKFont font = new(typeface, 13);
         (SKColor Color, string Line)[][] texts = [.. examples.Select(example => Lines(example, font))];
         int columns = Math.Max(1, Math.Min(mostColumns, examples.Count)), rows = (examples.Count + columns - 1) / columns;
+        if (rows > MostRows) throw new ToolException($"--sheet: {examples.Count} pictures make {rows} rows, more than the {MostRows} that a picture holds; a name that ends in .html makes a web page instead, or take fewer --examples.");
         int[] heights = [.. Enumerable.Range(0, rows).Select(row => Side + (LineHeight * texts.Skip(row * columns).Take(columns).Max(lines => lines.Length)) + (2 * Margin))];
         using SKBitmap sheet = new((columns * Cell) + Margin, Math.Max(1, heights.Sum() + Margin), SKColorType.Rgba8888, SKAlphaType.Opaque);
         using SKCanvas canvas = new(sheet);

@@ -132,8 +132,10 @@ public sealed class TrainingRun : IDisposable
         RunningLoss running = new(_history.Rows);
         CollapseDetector detector = new(_options.Detection ?? new CollapseDetectorOptions { GraceSteps = Math.Max(300, (_schedule.TotalSteps ?? 0) / 10) });
         List<TrainingWarning> warnings = [];
+
+        // What was noticed before a stop was told then.
         if (_parts.Objective.Temperature is { } learned)
-            foreach (TrainingMetrics row in _history.Rows) Tell(detector.ObserveTemperature(row.Step, learned, row.Temperature));
+            foreach (TrainingMetrics row in _history.Rows) detector.ObserveTemperature(row.Step, learned, row.Temperature);
         double savedAt = 0;
         int firstStep = _trainer.Step;
         _parts.Objective.Model.Train();
@@ -163,7 +165,12 @@ public sealed class TrainingRun : IDisposable
             _history.Add(metrics);
             running.Add(metrics);
             Write(events, metrics);
-            Tell(detector.Observe(step, _parts.Objective, _options.BatchSize, temperature));
+            foreach (TrainingWarning warning in detector.Observe(step, _parts.Objective, _options.BatchSize, temperature))
+            {
+                warnings.Add(warning);
+                observer.Warned(warning);
+            }
+
 
             if (pace.PlanStepsLeft() is { } left) _schedule.TotalSteps = _trainer.Step + left;
             observer.Stepped(Progress(metrics, running, pace));
@@ -185,12 +192,6 @@ public sealed class TrainingRun : IDisposable
 
         bool complete = pace.IsOver || (_schedule.TotalSteps is { } planned && _trainer.Step >= planned);
         return new TrainingSummary(_trainer.Step, running.Loss, _secondsBefore + pace.Seconds, complete) { Parts = running.Parts, Warnings = warnings };
-
-        void Tell(IReadOnlyList<TrainingWarning> noticed)
-        {
-            warnings.AddRange(noticed);
-            foreach (TrainingWarning warning in noticed) observer.Warned(warning);
-        }
     }
 
     public void Dispose() => _trainer.Dispose();

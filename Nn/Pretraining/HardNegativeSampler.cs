@@ -14,13 +14,13 @@ public enum NegativeStrategy
 
 /// <summary>
 /// Chooses one wrong partner for each row of a batch, for image-text matching: column j with probability proportional to softmax(s_i)_j +
-/// <see cref="Floor"/>, as ALBEF and BLIP do (arXiv:2107.07651, 2201.12086). The own pair (column i of row i) and columns of the same id or the same text are left
+/// <see cref="Floor"/>, as ALBEF and BLIP do (arXiv:2107.07651, 2201.12086). The own pair (column i of row i) and columns that are right, too, are left
 /// out before the softmax, so what remains always sums to 1, however far the right pair is ahead: their softmax over all columns, with
 /// the diagonal set to 0 afterwards, may underflow to nothing.
 /// </summary>
 /// <remarks>
 /// Pass the similarities of the batch with itself only, never those with a queue, which holds features and no tokens. The draws are a
-/// function of similarities and generator; a row whose columns all have its id has no negative, see <see cref="Sample(Tensor, IndexTensor, IndexTensor, out bool[], Generator, IndexTensor)"/>.
+/// function of similarities and generator; a row for which all columns are right has no negative, see <see cref="Sample(Tensor, IndexTensor, IndexTensor, out bool[], Generator, Func{int, int, bool})"/>.
 /// </remarks>
 public sealed class HardNegativeSampler
 {
@@ -43,22 +43,22 @@ public sealed class HardNegativeSampler
     /// <param name="rowIds">[rows]: rows and columns of equal id belong to one picture; null: only the own pair does.</param>
     /// <param name="columnIds">[columns]; null: those of the rows.</param>
     /// <param name="generator">Where to draw from; <see cref="Generator.Current"/> when null. One counter for each row.</param>
-    /// <param name="texts">[rows], for a batch with itself: pairs of equal number have the same text, which is right for both pictures; null: unknown.</param>
+    /// <param name="isRight">Whether a column is right for a row though its id is another, as when the same text belongs to two pictures; null: none is.</param>
     /// <returns>[rows]: a column for each row, on the device of the similarities.</returns>
     /// <exception cref="ShapeException">The operands do not fit together, or there are fewer than 2 columns.</exception>
-    /// <exception cref="InvalidOperationException">All columns of a row have its id.</exception>
+    /// <exception cref="InvalidOperationException">All columns are right for a row.</exception>
     /// <exception cref="NotFiniteNumberException">A similarity is not finite.</exception>
-    public IndexTensor Sample(Tensor similarities, IndexTensor? rowIds = null, IndexTensor? columnIds = null, Generator? generator = null, IndexTensor? texts = null)
+    public IndexTensor Sample(Tensor similarities, IndexTensor? rowIds = null, IndexTensor? columnIds = null, Generator? generator = null, Func<int, int, bool>? isRight = null)
     {
-        IndexTensor columns = Sample(similarities, rowIds, columnIds, out bool[] found, generator, texts);
+        IndexTensor columns = Sample(similarities, rowIds, columnIds, out bool[] found, generator, isRight);
         int without = Array.IndexOf(found, false);
         return without < 0
             ? columns
-            : throw new InvalidOperationException($"HardNegativeSampler: all columns belong to the picture of row {without} or have its text, so it has no negative. Batch more pictures, or ask which rows have one and leave the others out of the loss.");
+            : throw new InvalidOperationException($"HardNegativeSampler: all columns are right for row {without}, so it has no negative. Batch more pictures, or ask which rows have one and leave the others out of the loss.");
     }
 
     /// <summary>
-    /// One negative for every row that has one. A row whose columns all have its id has none: it gets a column of its own picture, so that
+    /// One negative for every row that has one. A row for which all columns are right has none: it gets its own column, so that
     /// what is gathered there is at least defined, and <paramref name="found"/> says false; the caller gives it no weight, such as the label -100.
     /// </summary>
     /// <param name="similarities">[rows, columns]; at least 2 columns.</param>
@@ -66,12 +66,12 @@ public sealed class HardNegativeSampler
     /// <param name="columnIds">[columns]; null: those of the rows.</param>
     /// <param name="found">[rows]: whether the row has a negative.</param>
     /// <param name="generator">Where to draw from; <see cref="Generator.Current"/> when null.</param>
-    /// <param name="texts">[rows], for a batch with itself: pairs of equal number have the same text; null: unknown.</param>
+    /// <param name="isRight">Whether a column is right for a row though its id is another; null: none is.</param>
     /// <exception cref="ShapeException">The operands do not fit together, or there are fewer than 2 columns.</exception>
     /// <exception cref="NotFiniteNumberException">A similarity is not finite.</exception>
-    public IndexTensor Sample(Tensor similarities, IndexTensor? rowIds, IndexTensor? columnIds, out bool[] found, Generator? generator = null, IndexTensor? texts = null)
+    public IndexTensor Sample(Tensor similarities, IndexTensor? rowIds, IndexTensor? columnIds, out bool[] found, Generator? generator = null, Func<int, int, bool>? isRight = null)
     {
-        double[] weights = Weights(similarities, rowIds, columnIds, texts);
+        double[] weights = Weights(similarities, rowIds, columnIds, isRight);
         generator ??= Generator.Current;
         int rows = similarities.Shape[0], columns = similarities.Shape[1];
         int[] chosen = new int[rows];
@@ -90,14 +90,14 @@ public sealed class HardNegativeSampler
     /// <param name="similarities">[rows, columns]; at least 2 columns.</param>
     /// <param name="rowIds">[rows], or null.</param>
     /// <param name="columnIds">[columns]; null: those of the rows.</param>
-    /// <param name="texts">[rows], for a batch with itself: pairs of equal number have the same text; null: unknown.</param>
+    /// <param name="isRight">Whether a column is right for a row though its id is another; null: none is.</param>
     /// <exception cref="ShapeException">The operands do not fit together, or there are fewer than 2 columns.</exception>
     /// <exception cref="NotFiniteNumberException">A similarity is not finite.</exception>
-    public double[] Weights(Tensor similarities, IndexTensor? rowIds = null, IndexTensor? columnIds = null, IndexTensor? texts = null)
+    public double[] Weights(Tensor similarities, IndexTensor? rowIds = null, IndexTensor? columnIds = null, Func<int, int, bool>? isRight = null)
     {
-        Check(similarities, rowIds, columnIds, texts);
+        Check(similarities, rowIds, columnIds);
         int rows = similarities.Shape[0], columns = similarities.Shape[1];
-        int[]? rowId = rowIds?.ToArray(), columnId = columnIds?.ToArray() ?? rowId, text = texts?.ToArray();
+        int[]? rowId = rowIds?.ToArray(), columnId = columnIds?.ToArray() ?? rowId;
         float[]? scores = Strategy == NegativeStrategy.Hard ? similarities.ToArray() : null;
         double[] weights = new double[rows * columns];
         for (int i = 0; i < rows; i++)
@@ -105,7 +105,7 @@ public sealed class HardNegativeSampler
             Span<double> row = weights.AsSpan(i * columns, columns);
             for (int j = 0; j < columns; j++)
             {
-                bool isCandidate = i != j && (rowId is null || rowId[i] != columnId![j]) && (text is null || text[i] != text[j]);
+                bool isCandidate = i != j && (rowId is null || rowId[i] != columnId![j]) && (isRight is null || !isRight(i, j));
                 row[j] = !isCandidate ? double.NegativeInfinity : scores is null ? 0 : Finite(scores[(i * columns) + j], i, j);
             }
 
@@ -156,7 +156,7 @@ public sealed class HardNegativeSampler
         return last;
     }
 
-    private static void Check(Tensor similarities, IndexTensor? rowIds, IndexTensor? columnIds, IndexTensor? texts)
+    private static void Check(Tensor similarities, IndexTensor? rowIds, IndexTensor? columnIds)
     {
         Shape shape = similarities.Shape;
         if (shape.Rank != 2) throw new ShapeException($"HardNegativeSampler: similarities must be [rows, columns], found {shape}.");
@@ -165,6 +165,5 @@ public sealed class HardNegativeSampler
         if (rowIds is not null && rowIds.Shape != [shape[0]]) throw new ShapeException($"HardNegativeSampler: rowIds must be [rows] = [{shape[0]}], found {rowIds.Shape}.");
         Shape columns = columnIds?.Shape ?? rowIds?.Shape ?? [shape[1]];
         if (columns != [shape[1]]) throw new ShapeException($"HardNegativeSampler: columnIds must be [columns] = [{shape[1]}], found {columns}; without them rowIds serve both.");
-        if (texts is not null && (shape[0] != shape[1] || texts.Shape != [shape[0]])) throw new ShapeException($"HardNegativeSampler: texts are of a batch with itself, [rows] beside similarities [rows, rows], found {texts.Shape} beside {shape}.");
     }
 }

@@ -24,7 +24,7 @@ public sealed class CapFiltModelsTests : IDisposable
         _folder.Dispose();
     }
 
-    /// <summary>Each training is stopped after its second step and goes on in another process: the three models are the same to the bit as without a stop.</summary>
+    /// <summary>Each training is stopped after its second step and goes on from its folder: the three models are the same to the bit as without a stop.</summary>
     [Fact]
     public void ATrainingThatWasStoppedGoesOn()
     {

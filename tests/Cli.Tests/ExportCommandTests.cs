@@ -20,6 +20,7 @@ public sealed class ExportCommandTests : IDisposable
         ToolRun.Of("export", trained, "--out", _folder["x"]).Fails(ExitCode.Failure, "BlipForConditionalGeneration or BlipForImageTextRetrieval");
         ToolRun.Of("export", trained, "--out", _folder["x"], "--class", "BertModel").Fails(ExitCode.Failure, "BertModel", "BlipForImageTextRetrieval");
         ToolRun.Of("export", trained, "--out", trained, "--class", "BlipForConditionalGeneration").Fails(ExitCode.Failure, "over itself");
+        ToolRun.Of("export", trained, "--out", trained + Path.DirectorySeparatorChar, "--class", "BlipForConditionalGeneration").Fails(ExitCode.Failure, "over itself");
         Assert.False(Directory.Exists(_folder["x"]));
 
         ToolRun captioner = ToolRun.Of("export", trained, "--out", _folder["captioner"], "--class", "BlipForConditionalGeneration", "--json").Succeeds();

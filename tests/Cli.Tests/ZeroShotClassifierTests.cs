@@ -44,6 +44,14 @@ public sealed class ZeroShotClassifierTests
     }
 
     [Fact]
+    public void EveryClassNeedsAPrompt()
+    {
+        Assert.Throws<ArgumentException>(() => new ZeroShotClassifier(["a", "b"], [2, 0], [1, 0, 0, 1], 2));
+        Assert.Throws<ArgumentException>(() => new ZeroShotClassifier(["a", "b"], [1], [1, 0], 2));
+        Assert.Contains("found 6 values", Assert.Throws<ArgumentException>(() => new ZeroShotClassifier(["a", "b"], [1, 1], [1, 0, 0, 1, 1, 1], 2)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void TemplatesTakeTheName()
         => Assert.Equal([["red", "a red thing"], ["blue", "a blue thing"]], ZeroShotClassifier.Fill(["red", "blue"], ["{}", "a {} thing"]).Select(prompts => prompts.ToArray()));
 

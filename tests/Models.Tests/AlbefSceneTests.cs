@@ -158,7 +158,10 @@ public sealed class AlbefSceneTests(AlbefSceneTests.Pretrained pretrained, ITest
         }
     }
 
-    /// <summary>Of two pictures the sentence describes one: whether it is the first can only be told by a model that sees both and knows which is which.</summary>
+    /// <summary>
+    /// Two pictures, a sentence that describes one of them, and whether that is the first: the model must know which is which. That it reads both is what its
+    /// formula is held to elsewhere.
+    /// </summary>
     [Fact]
     public void PairsOfPicturesAreJudged()
     {

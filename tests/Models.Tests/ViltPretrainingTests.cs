@@ -95,6 +95,13 @@ public sealed class ViltPretrainingTests
         Tensor stays = model.PredictMatch(model.Backbone.Forward(twins.Text, new ImageBatch(twins.Images)));
         Assert.Equal(stays.CrossEntropy(IndexTensor.FromArray([1, 1, 1, 1], [4])).Item(), Part(model, twins, "itm", options => options with { MismatchRate = 1 }), 1e-5f);
 
+        // "y" belongs to both pictures, "x" to the first alone: only for "x" there is a wrong picture, the second.
+        PairBatch tied = Pairs([.. two[..length], .. two[..length], .. two[length..]], ["a red star", "a blue ring", "a blue ring"], [1, 1, 2]);
+        Tensor sources = Tensor.FromArray([.. two[length..], .. two[..length], .. two[length..]], [3, 3, Size, Size]);
+        Assert.Equal(
+            model.PredictMatch(model.Backbone.Forward(tied.Text, new ImageBatch(sources))).CrossEntropy(IndexTensor.FromArray([0, 1, 1], [3])).Item(),
+            Part(model, tied, "itm", options => options with { MismatchRate = 1 }), 1e-5f);
+
         float Expected(Tensor images, int label) => model.PredictMatch(model.Backbone.Forward(batch.Text, new ImageBatch(images)))
             .CrossEntropy(IndexTensor.FromArray([label, label, label, label], [4])).Item();
     }
