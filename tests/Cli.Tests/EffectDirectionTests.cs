@@ -42,17 +42,10 @@ public sealed class EffectDirectionTests
         IsMoreThan(margin, effect.ContrastText, effect.Experiment, seed, effect.Contrast);
     }
 
-    /// <summary>What hard negatives are for shows by the matching score of all pairs, too.</summary>
-    [Fact]
-    public void HardNegativesTeachTheMatchingHead()
-        => IsMoreThan(4, "R@1 by ITM, hard minus random", Albef, 2, value => value("+ hard negatives", "itm R@1") - value("+ ITC", "itm R@1"));
-
     /// <summary>ALBEF's cosine is as good as its matching head by then; BLIP's contrastive embedding learns more slowly.</summary>
     [Fact]
     public void ReRankingBeatsTheCosineOfBlip()
         => IsMoreThan(1, "BLIP, filtered captions: R@1 re-ranked minus by cosine", EffectCatalogue.Experiments.Single(each => each.Id == "capfilt"), 1, value => value("filter", "re-ranked R@1") - value("filter", "itc R@1"));
-
-    private static Experiment Albef => EffectCatalogue.Experiments.Single(each => each.Id == "albef");
 
     private static void IsMoreThan(double margin, string what, Experiment experiment, int seed, Func<ConditionValues, double> contrast)
     {
