@@ -128,7 +128,7 @@ internal sealed class EvalCommand : Command
                 : EncodingProgress.Run(context, run.Dataset, (encoded, scored) => RetrievalEvaluation.Run(model, run with { Progress = encoded }, candidates, scored));
             if (context.Json) context.WriteJson(EvaluationOutput.ToJson(result));
             else EvaluationOutput.Print(context.Console, result);
-            _sheet.Save(context.Arguments, result.ToTaskResult(), model);
+            if (examples > 0) _sheet.Save(context.Arguments, result.ToTaskResult(), model);
             return ExitCode.Success;
         }
     }

@@ -143,7 +143,11 @@ public static class EvaluationOutput
     public static string Percent(double share) => share.ToString(share < 0.01 ? "0.00 %" : "0.0 %", CultureInfo.InvariantCulture);
 
     private static void AddRow(Table table, string name, Recall recall)
-        => table.AddRow(name, Show(recall.R1, recall.Intervals.R1), Show(recall.R5, recall.Intervals.R5), Show(recall.R10, recall.Intervals.R10), recall.MedianRank.ToString("0.#", CultureInfo.InvariantCulture), Count(recall.Queries), Count(recall.Gallery));
+    {
+        (ConfidenceInterval r1, ConfidenceInterval r5, ConfidenceInterval r10) = recall.Intervals();
+        table.AddRow(
+            name, Show(recall.R1, r1), Show(recall.R5, r5), Show(recall.R10, r10), recall.MedianRank.ToString("0.#", CultureInfo.InvariantCulture), Count(recall.Queries), Count(recall.Gallery));
+    }
 
     private static string Show(double share, ConfidenceInterval interval) => $"{Percent(share)} ({Show(interval)})";
 
@@ -152,19 +156,23 @@ public static class EvaluationOutput
 
     private static string Count(int value) => value.ToString("N0", CultureInfo.InvariantCulture);
 
-    private static JsonObject ToJson(Recall recall) => new()
+    private static JsonObject ToJson(Recall recall)
     {
-        ["queries"] = recall.Queries,
-        ["gallery"] = recall.Gallery,
-        ["r1"] = recall.R1,
-        ["r5"] = recall.R5,
-        ["r10"] = recall.R10,
-        ["r1_interval"] = ToJson(recall.Intervals.R1),
-        ["r5_interval"] = ToJson(recall.Intervals.R5),
-        ["r10_interval"] = ToJson(recall.Intervals.R10),
-        ["chance_r1"] = recall.Chance1,
-        ["chance_r5"] = recall.Chance5,
-        ["chance_r10"] = recall.Chance10,
-        ["median_rank"] = JsonNumber.Of(recall.MedianRank),
-    };
+        (ConfidenceInterval r1, ConfidenceInterval r5, ConfidenceInterval r10) = recall.Intervals();
+        return new JsonObject
+        {
+            ["queries"] = recall.Queries,
+            ["gallery"] = recall.Gallery,
+            ["r1"] = recall.R1,
+            ["r5"] = recall.R5,
+            ["r10"] = recall.R10,
+            ["r1_interval"] = ToJson(r1),
+            ["r5_interval"] = ToJson(r5),
+            ["r10_interval"] = ToJson(r10),
+            ["chance_r1"] = recall.Chance1,
+            ["chance_r5"] = recall.Chance5,
+            ["chance_r10"] = recall.Chance10,
+            ["median_rank"] = JsonNumber.Of(recall.MedianRank),
+        };
+    }
 }

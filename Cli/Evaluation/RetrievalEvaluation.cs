@@ -2,6 +2,7 @@ using System.Globalization;
 using MiniVlp.Autograd;
 using MiniVlp.Data.Datasets;
 using MiniVlp.Data.Images;
+using MiniVlp.Data.Metrics;
 using MiniVlp.Models;
 using MiniVlp.Tensors;
 using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
@@ -29,9 +30,10 @@ public sealed record StagedRetrieval(RetrievalResult? Coarse, RetrievalResult? F
         if (result is null) yield break;
         foreach ((string direction, Recall recall) in new[] { ("image to text", result.ImageToText), ("text to image", result.TextToImage) })
         {
-            yield return new TaskScore($"R@1 {direction}, {stage}", recall.R1, recall.Intervals.R1, null, recall.Chance1, recall.Queries);
-            yield return new TaskScore($"R@5 {direction}, {stage}", recall.R5, recall.Intervals.R5, null, recall.Chance5, recall.Queries);
-            yield return new TaskScore($"R@10 {direction}, {stage}", recall.R10, recall.Intervals.R10, null, recall.Chance10, recall.Queries);
+            (ConfidenceInterval r1, ConfidenceInterval r5, ConfidenceInterval r10) = recall.Intervals();
+            yield return new TaskScore($"R@1 {direction}, {stage}", recall.R1, r1, null, recall.Chance1, recall.Queries);
+            yield return new TaskScore($"R@5 {direction}, {stage}", recall.R5, r5, null, recall.Chance5, recall.Queries);
+            yield return new TaskScore($"R@10 {direction}, {stage}", recall.R10, r10, null, recall.Chance10, recall.Queries);
         }
     }
 }

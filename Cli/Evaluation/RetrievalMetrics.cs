@@ -15,8 +15,9 @@ namespace MiniVlp.Cli.Evaluation;
 /// <param name="MedianRank">Median place of the first right answer, from 1.</param>
 public sealed record Recall(int Queries, int Gallery, double R1, double R5, double R10, double Chance1, double Chance5, double Chance10, double MedianRank)
 {
-    /// <summary>95 % bootstrap intervals over the queries, of <see cref="R1"/>, <see cref="R5"/> and <see cref="R10"/>.</summary>
-    public (ConfidenceInterval R1, ConfidenceInterval R5, ConfidenceInterval R10) Intervals { get; init; }
+    /// <summary>95 % bootstrap intervals over the queries, of <see cref="R1"/>, <see cref="R5"/> and <see cref="R10"/>; drawn anew at each call.</summary>
+    public (ConfidenceInterval R1, ConfidenceInterval R5, ConfidenceInterval R10) Intervals()
+        => (EvaluationOutput.IntervalOf(R1, Queries), EvaluationOutput.IntervalOf(R5, Queries), EvaluationOutput.IntervalOf(R10, Queries));
 }
 
 /// <summary>Retrieval in both directions.</summary>
@@ -96,12 +97,9 @@ public static class RetrievalMetrics
         int n = Math.Max(1, ranks.Count);
         int[] sorted = [.. ranks.Order()];
         double median = n > sorted.Length ? double.NaN : (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0;
-        double r1 = Share(1), r5 = Share(5), r10 = Share(10);
-        return new Recall(ranks.Count, count, r1, r5, r10, chance1 / n, chance5 / n, chance10 / n, median) { Intervals = (Interval(r1), Interval(r5), Interval(r10)) };
+        return new Recall(ranks.Count, count, Share(1), Share(5), Share(10), chance1 / n, chance5 / n, chance10 / n, median);
 
         double Share(int k) => ranks.Count(rank => rank <= k) / (double)n;
-
-        ConfidenceInterval Interval(double share) => EvaluationOutput.IntervalOf(share, ranks.Count);
     }
 
     private static int RankOfFirstRight(float[] scores, List<int> right, bool[] isRight)

@@ -42,9 +42,9 @@ public sealed class RetrievalMetricsTests
         float[] scores = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 2, 0, 0, 1];
         Recall recall = RetrievalMetrics.Evaluate(scores, scores, 4, 4, [.. Enumerable.Range(0, 4).Select(i => (i, i))]).ImageToText;
         Assert.Equal(0.75, recall.R1);
-        Assert.Equal(Bootstrap.OfMean([1, 1, 1, 0]), recall.Intervals.R1);
-        Assert.True(recall.Intervals.R1.Low < 0.75 && recall.Intervals.R1.High > 0.75);
-        Assert.Equal(new ConfidenceInterval(1, 1), recall.Intervals.R5);
+        Assert.Equal(Bootstrap.OfMean([1, 1, 1, 0]), recall.Intervals().R1);
+        Assert.True(recall.Intervals().R1.Low < 0.75 && recall.Intervals().R1.High > 0.75);
+        Assert.Equal(new ConfidenceInterval(1, 1), recall.Intervals().R5);
     }
 
     [Fact]
