@@ -61,6 +61,9 @@ public sealed class ImageTextBatch
         HasEqualPairs = new HashSet<int>(PairIds.ToArray()).Count < Count;
     }
 
+    /// <summary>The pixels of all pictures, [views, count, 3, size, size].</summary>
+    public ReadOnlySpan<float> Pixels => _pixels.AsSpan(0, Views * Count * PixelsPerImage);
+
     /// <summary>The pixels of one picture.</summary>
     /// <param name="view">Which view of it.</param>
     /// <param name="index">Which sample.</param>

@@ -41,6 +41,9 @@ public sealed class TrainableModel(PretrainedModel model, PretrainingObjective o
     /// <summary>Whether a batch may go through the model in pieces.</summary>
     public bool TakesMicroBatches { get; init; }
 
+    /// <summary>Whether a step is the same work for every batch, so that a graph of it can be recorded.</summary>
+    public bool TakesGraph { get; init; }
+
     /// <summary>Factor of the learning rate by the name of a parameter; null for 1.</summary>
     public Func<string, double>? LearningRateFactor { get; init; }
 

@@ -15,6 +15,9 @@ public sealed record TrainingOptions
     /// </summary>
     public int? MicroBatchSize { get; init; }
 
+    /// <summary>Whether loss and gradients of a step are launched as one CUDA graph, see <see cref="LossGraph"/>.</summary>
+    public bool UsesGraph { get; init; }
+
     /// <summary>Largest learning rate.</summary>
     public float LearningRate { get; init; } = 1e-3f;
 

@@ -42,11 +42,12 @@ public sealed class TrainingRun : IDisposable
     /// <param name="options">How.</param>
     /// <param name="settings">Of the method; noted, so that a resumed run has the same.</param>
     /// <param name="folder">Where everything is written.</param>
-    /// <exception cref="ToolException">The data has fewer samples than a batch, a queue has fewer places, or the method takes no batch in pieces.</exception>
+    /// <exception cref="ToolException">The data has fewer samples than a batch, a queue has fewer places, or the method takes no batch in pieces, or records no graph.</exception>
     public TrainingRun(ITrainingRecipe recipe, TrainableModel parts, IImageTextDataset dataset, TrainingOptions options, RecipeSettings settings, string folder)
     {
         if (dataset.Count < options.BatchSize) throw new ToolException($"--batch {options.BatchSize}: the data has only {dataset.Count} samples.");
         if (options.MicroBatchSize is not null && !parts.TakesMicroBatches) throw new ToolException($"--micro-batch: the recipe {recipe.Name} takes batches as a whole.");
+        if (options.UsesGraph) RequireGraph(recipe, parts, options);
         foreach ((_, ITrainingState state) in parts.Objective.State)
         {
             if (state is FeatureQueue queue && queue.Capacity < options.BatchSize)
@@ -296,6 +297,13 @@ public sealed class TrainingRun : IDisposable
     }
 
     private void DrawChart() => LossChart.Save(Path.Combine(_folder, "loss.png"), _history.Rows, _parts.Objective.ChanceLevels(_options.BatchSize));
+
+    private static void RequireGraph(ITrainingRecipe recipe, TrainableModel parts, TrainingOptions options)
+    {
+        if (!parts.TakesGraph) throw new ToolException($"--graph: a step of the recipe {recipe.Name} decides things on the way that a graph would repeat; only clip can be recorded.");
+        if (options.MicroBatchSize < options.BatchSize) throw new ToolException("--graph: it records batches as a whole; leave out --micro-batch.");
+        if (parts.Device.Backend is not GpuBackend { SupportsGraphs: true }) throw new ToolException($"--graph: graphs are CUDA's, and this training runs on {parts.Device}.");
+    }
 
     private int? PlannedSteps()
     {

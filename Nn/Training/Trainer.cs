@@ -103,6 +103,24 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
     /// <summary>One step on a contrastive batch that is encoded piece by piece, with exactly the gradients of the whole.</summary>
     public StepResult TrainStep(ContrastiveAccumulation batch) => UpdateBy(batch.AccumulateGradients);
 
+    /// <summary>
+    /// One step whose loss and gradients are one launch of a CUDA graph, once it is recorded; the bits are those of a step without. An objective may be
+    /// trained so when it needs none of the tensors of a step in <see cref="PretrainingObjective.AfterBackward"/>.
+    /// </summary>
+    /// <param name="loss">Reads the batch from tensors that stay, which hold the next one.</param>
+    /// <exception cref="InvalidOperationException">The loss does what a graph cannot repeat; the message says what. The parameters are left as they were.</exception>
+    /// <exception cref="NotFiniteNumberException">Loss or gradients are not finite; the parameters are left as they were.</exception>
+    public StepResult TrainStep(LossGraph loss)
+    {
+        ArgumentNullException.ThrowIfNull(loss);
+        return Update(() =>
+        {
+            if (_objective is not null) _objective.Step = Step;
+            (float total, LossPartValue[] parts) = loss.Run(_parameters, _isLocating);
+            return Apply(total, parts);
+        });
+    }
+
     /// <summary>One step of the objective that this trainer was made for, on one batch.</summary>
     /// <typeparam name="TBatch">What the objective takes.</typeparam>
     /// <param name="objective">The objective.</param>

@@ -46,11 +46,14 @@ public sealed class ClipRecipe : ITrainingRecipe
             ImageSize = parts.ImageSize,
             ContextLength = parts.ContextLength,
             TakesMicroBatches = true,
+            TakesGraph = true,
         };
     }
 
-    private sealed class ClipObjective(Clip model, Device device) : PretrainingObjective<ImageTextBatch>
+    private sealed class ClipObjective(Clip model, Device device) : PretrainingObjective<ImageTextBatch>, IDisposable
     {
+        private readonly Dictionary<(int Count, int TextLength), RecordedBatch> _recorded = [];
+
         public override Module Model => model;
 
         public override LearnedTemperature Temperature { get; } = new(model.LogitScale, float.NegativeInfinity, MathF.Log(100), TemperatureForm.LogarithmOfScale);
@@ -65,6 +68,7 @@ public sealed class ClipRecipe : ITrainingRecipe
         public StepResult TrainStep(Trainer trainer, ImageTextBatch batch, TrainingOptions options)
         {
             int piece = options.MicroBatchSize ?? batch.Count;
+            if (options.UsesGraph) return trainer.TrainStep(Record(batch));
             if (piece >= batch.Count) return trainer.TrainStep(this, batch);
             Range PartOf(int index) => (index * piece)..Math.Min(batch.Count, (index + 1) * piece);
             StepResult step = trainer.TrainStep(new ContrastiveAccumulation(
@@ -72,6 +76,24 @@ public sealed class ClipRecipe : ITrainingRecipe
                 index => (EncodeImages(batch, PartOf(index)), EncodeTexts(batch, PartOf(index))),
                 (images, texts) => Contrast(batch, images, texts)));
             return step with { Parts = [new LossPartValue("itc", step.Loss)] };
+        }
+
+        public void Dispose()
+        {
+            foreach (RecordedBatch recorded in _recorded.Values) recorded.Dispose();
+        }
+
+        /// <summary>The graph for batches of this shape, with this one in its tensors: batches are as long as their longest text, in steps, so there are a few.</summary>
+        private LossGraph Record(ImageTextBatch batch)
+        {
+            if (!_recorded.TryGetValue((batch.Count, batch.TextLength), out RecordedBatch? recorded))
+            {
+                recorded = new RecordedBatch(batch, device, (images, texts, pairIds) => Contrast(model.EncodeImage(images), model.EncodeText(texts), pairIds));
+                _recorded.Add((batch.Count, batch.TextLength), recorded);
+            }
+
+            recorded.Fill(batch);
+            return recorded.Graph;
         }
 
         private Tensor EncodeImages(ImageTextBatch batch, Range part) => model.EncodeImage(batch.Images(device, part));
@@ -82,8 +104,43 @@ public sealed class ClipRecipe : ITrainingRecipe
         {
             if (!batch.HasEqualPairs) return model.ContrastiveLoss(images, texts);
 
-            // Pictures with the same caption are no negatives of each other.
-            return images.SoftmaxContrastive(texts, model.LogitScale.Value.Exp(), new ContrastiveOptions { Ids = batch.PairIdsOn(device) });
+            return Contrast(images, texts, batch.PairIdsOn(device));
+        }
+
+        /// <summary>Pictures with the same caption are no negatives of each other.</summary>
+        private Tensor Contrast(Tensor images, Tensor texts, IndexTensor pairIds)
+            => images.SoftmaxContrastive(texts, model.LogitScale.Value.Exp(), new ContrastiveOptions { Ids = pairIds });
+
+        /// <summary>The tensors on the device that a recorded step reads its batches from.</summary>
+        private sealed class RecordedBatch : IDisposable
+        {
+            private readonly Tensor _images;
+            private readonly IndexTensor _tokenIds, _pairIds;
+
+            public RecordedBatch(ImageTextBatch first, Device device, Func<Tensor, TextBatch, IndexTensor, Tensor> loss)
+            {
+                _images = Tensor.CreatePersistent([first.Count, 3, first.ImageSize, first.ImageSize], device);
+                _tokenIds = IndexTensor.CreatePersistent([first.Count, first.TextLength], device);
+                _pairIds = IndexTensor.CreatePersistent([first.Count], device);
+                Graph = new LossGraph(() => new LossParts { { "itc", loss(_images, new TextBatch(_tokenIds), _pairIds) } });
+            }
+
+            public LossGraph Graph { get; }
+
+            public void Fill(ImageTextBatch batch)
+            {
+                _images.CopyFrom(batch.Pixels);
+                _tokenIds.CopyFrom(batch.TokenIds);
+                _pairIds.CopyFrom(batch.PairIds);
+            }
+
+            public void Dispose()
+            {
+                Graph.Dispose();
+                _images.Dispose();
+                _tokenIds.Dispose();
+                _pairIds.Dispose();
+            }
         }
     }
 }

@@ -75,6 +75,7 @@ public static unsafe partial class StandInDriver
     internal static int cuLaunchKernel(nint function, uint groupsX, uint groupsY, uint groupsZ, uint threadsX, uint threadsY, uint threadsZ, uint dynamicShared, nint stream, nint* parameters, nint* extra)
     {
         if (!Functions.TryGetValue(function, out Function? found)) return InvalidHandle;
+        LaunchCount++;
         try
         {
             if (groupsX == 0 || groupsY == 0 || groupsZ == 0 || groupsY > 65535 || groupsZ > 65535 || (long)threadsX * threadsY * threadsZ is 0 or > 1024) return Fail(InvalidValue, $"{found.Kernel.Name}: {groupsX} x {groupsY} x {groupsZ} groups of {threadsX} x {threadsY} x {threadsZ} threads");
@@ -93,7 +94,6 @@ public static unsafe partial class StandInDriver
     {
         try
         {
-            LaunchCount++;
             OnLaunch?.Invoke(kernel, launch);
             LastStatistics = kernel.Run(Memory, launch, Options);
             return Success;

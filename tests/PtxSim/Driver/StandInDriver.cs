@@ -37,7 +37,7 @@ public static unsafe partial class StandInDriver
     /// <summary>The device's memory, to look at what is allocated.</summary>
     public static GlobalMemory Memory { get; } = new();
 
-    /// <summary>Launches so far.</summary>
+    /// <summary>Launches of kernels that were asked for so far; those in a graph count once, when they are captured.</summary>
     public static long LaunchCount { get; private set; }
 
     /// <summary>What the last launch did.</summary>

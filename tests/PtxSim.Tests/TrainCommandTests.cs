@@ -1,0 +1,71 @@
+using System.Text.Json.Nodes;
+using MiniVlp.Cli;
+using MiniVlp.Cli.Evaluation;
+using MiniVlp.Cli.Training;
+using MiniVlp.Data.Scenes;
+using MiniVlp.Data.Text;
+using MiniVlp.Kernels;
+using MiniVlp.Models;
+using MiniVlp.Nn.Training;
+using MiniVlp.PtxSim.Driver;
+using MiniVlp.Tensors;
+using Xunit;
+
+namespace MiniVlp.PtxSim.Tests;
+
+/// <summary><c>minivlp train --device cuda</c> from the command line to the weights, on the stand-in driver.</summary>
+public sealed class TrainCommandTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("minivlp-").FullName;
+
+    public TrainCommandTests()
+    {
+        try
+        {
+            StandInDriver.Install(typeof(GpuBackend).Assembly);
+        }
+        catch (PlatformNotSupportedException exception)
+        {
+            Assert.Skip(exception.Message);
+        }
+    }
+
+    [Fact]
+    public void A_training_by_graph_ends_with_the_weights_of_one_without()
+    {
+        SaveTinyModel(Path.Combine(_folder, "model"));
+        long graphs = StandInDriver.GraphLaunchCount;
+        byte[] expected = Train("eager");
+        Assert.Equal(graphs, StandInDriver.GraphLaunchCount);
+        Assert.Equal(expected, Train("graph", "--graph"));
+        if (!StandInDriver.UsesRealDriver) Assert.Equal(graphs + 12 - (2 * LossGraph.WarmUpRuns), StandInDriver.GraphLaunchCount);
+    }
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    /// <summary>Twelve steps with texts of two lengths, each of which begins with three steps that are not recorded; the weights afterwards.</summary>
+    private byte[] Train(string name, params string[] more)
+    {
+        string output = Path.Combine(_folder, name);
+        using StringWriter text = new(), errors = new();
+        int code = Tool.Run(
+            ["train", "--device", "cuda", "--model", Path.Combine(_folder, "model"), "--data", "scenes:train:16", "--batch", "4", "--steps", "12", "--lr", "1e-2", "--seed", "3", "--json", "--out", output, .. more],
+            text, errors, TestContext.Current.CancellationToken);
+        Assert.True(code == 0, $"exit code {code}\n{text}\n{errors}");
+        Assert.NotNull(JsonNode.Parse(text.ToString()));
+        return File.ReadAllBytes(Path.Combine(output, "model.safetensors"));
+    }
+
+    private static void SaveTinyModel(string folder)
+    {
+        SceneDataset scenes = new(new SceneDatasetOptions { Count = 64, ImageSize = 16 });
+        TextTokenizer tokenizer = NewModel.BuildTokenizer(scenes, 200);
+        ClipTowerConfig tower = new() { Width = 16, Layers = 1, Heads = 2, HiddenWidth = 16 };
+        ClipConfig sizes = new() { Vision = tower, Text = tower, ProjectionSize = 8, ImageSize = 16, PatchSize = 8, ContextLength = 12 };
+        DualEncoderFolder parts = NewModel.Create(sizes, tokenizer, Device.Cpu, seed: 1);
+        parts.Model.SavePretrained(folder);
+        parts.Tokenizer.Save(folder);
+        parts.Preprocessor.Save(folder);
+        parts.Model.Dispose();
+    }
+}
