@@ -3,6 +3,7 @@ using MiniVlp.Bench.Workloads;
 using MiniVlp.Kernels;
 using MiniVlp.Models;
 using MiniVlp.Nn.Optimizers;
+using MiniVlp.Nn.Training;
 using MiniVlp.Tensors;
 
 namespace MiniVlp.Bench.Gpu;
@@ -13,6 +14,9 @@ namespace MiniVlp.Bench.Gpu;
 /// </summary>
 internal static class GpuWorkloads
 {
+    /// <summary>A step by the trainer, which records its graph itself.</summary>
+    public const string TrainerStep = "clip_trainer";
+
     private const float Epsilon = 1e-5f;
 
     /// <summary>Makes a workload ready to run.</summary>
@@ -32,6 +36,7 @@ internal static class GpuWorkloads
             "adamw" => Adam(spec, operands),
             "contrastive" => Contrastive(spec, device, operands),
             "clip_train" => ClipTrain(spec, device, operands),
+            TrainerStep => ClipTrainer(spec, device, operands),
             "clip_infer" => ClipInfer(spec, device, operands),
             _ => throw new NotSupportedException($"There is no workload of kind {spec.Kind}."),
         };
@@ -126,6 +131,18 @@ internal static class GpuWorkloads
             optimizer.Step();
             optimizer.ClearGradients();
         };
+    }
+
+    /// <summary>A step as a training takes it: a <see cref="Trainer"/> that clips the gradients and tells the loss, with or without a <see cref="LossGraph"/>.</summary>
+    private static Action ClipTrainer(WorkloadSpec spec, Device device, Operands operands)
+    {
+        (Clip model, Tensor images, TextBatch texts) = Clip(spec, device, operands);
+        model.Train();
+        AdamW optimizer = new(ParameterGroup.SplitByDecay(model.NamedParameters(), 0.1), 1e-5);
+        Trainer trainer = operands.Keep(new Trainer(model, optimizer, new TrainerOptions { Schedule = LearningRateSchedule.Constant(1e-5) }));
+        if (!spec.Graph) return () => trainer.TrainStep(() => model.Loss(images, texts));
+        LossGraph graph = operands.Keep(new LossGraph(() => model.Loss(images, texts)));
+        return () => trainer.TrainStep(graph);
     }
 
     /// <summary>Both towers' embeddings.</summary>

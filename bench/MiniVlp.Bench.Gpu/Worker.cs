@@ -106,7 +106,7 @@ internal sealed class Worker(Device device) : IDisposable
         Batch(1);
         double first = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
         Batch(WarmUpRuns);
-        if (spec.Graph) Capture();
+        if (spec.Graph && spec.Kind != GpuWorkloads.TrainerStep) Capture();
         double once = Batch(1);
         _runs = (int)Math.Clamp(batchSeconds * 1000 / once, 1, MostRuns);
         return new JsonObject { ["firstMilliseconds"] = first, ["runs"] = _runs };

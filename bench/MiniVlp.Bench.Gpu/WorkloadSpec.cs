@@ -3,7 +3,7 @@ namespace MiniVlp.Bench.Gpu;
 /// <summary>A workload as bench/gpu/workloads.py describes it, to us and to the peer alike. Sizes that a kind does not have are 0.</summary>
 internal sealed record WorkloadSpec
 {
-    /// <summary>What is computed: gemm, attention, attention_backward, layernorm, layernorm_backward, softmax, adamw, copy, contrastive, clip_train or clip_infer.</summary>
+    /// <summary>What is computed: gemm, attention, attention_backward, layernorm, layernorm_backward, softmax, adamw, copy, contrastive, clip_train, clip_trainer or clip_infer.</summary>
     public required string Kind { get; init; }
 
     /// <summary>float32, tf32 or bf16.</summary>

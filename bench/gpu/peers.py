@@ -163,6 +163,13 @@ class Torch:
         return run
 
     def make_clip_train(self, w):
+        return self.clip_step(w, clips=False)
+
+    def make_clip_trainer(self, w):
+        """As a training loop has it: gradients clipped to norm 1, and the loss told."""
+        return self.clip_step(w, clips=True)
+
+    def clip_step(self, w, clips):
         torch = self.torch
         model, images, ids = self.clip(w)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.1, fused=True)
@@ -172,8 +179,12 @@ class Torch:
                 image, text = model(images, ids)
                 loss = self.contrastive_loss(image, text, model.logit_scale.exp())
             loss.backward()
+            if clips:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+            if clips:
+                loss.item()
 
         return run
 

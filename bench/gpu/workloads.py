@@ -35,7 +35,7 @@ def contrastive(batch, width, must_run=False):
 
 
 def clip(kind, batch, model, graph, targets):
-    what = "training step" if kind == "clip_train" else "inference"
+    what = {"clip_train": "training step", "clip_trainer": "step by the trainer", "clip_infer": "inference"}[kind]
     return dict(section="clip", kind=kind, name=f"{model} {what}, batch {batch}{', as a graph' if graph else ''}", batch=batch, model=model,
                 graph=graph, precision="bf16", targets=targets)
 
@@ -61,7 +61,8 @@ def full(is_hopper):
     result += [contrastive(65536, 512, must_run=True)] + [contrastive(n, 512) for n in (32768, 16384, 4096, 1024)]
     for graph in (False, True):
         result += [clip("clip_train", 256, "vit_b32", graph, [0.8, 1.0]), clip("clip_infer", 256, "vit_b32", graph, [0.8, 1.0]),
-                   clip("clip_infer", 1, "vit_b32", graph, [0.8, 1.0])]
+                   clip("clip_infer", 1, "vit_b32", graph, [0.8, 1.0]), clip("clip_trainer", 256, "vit_b32", graph, [0.8, 1.0]),
+                   clip("clip_trainer", 16, "vit_b32", graph, [0.8, 1.0])]
     return result
 
 
@@ -71,7 +72,8 @@ def smoke():
               elements("copy", "copy", 4096, 8, isCopy=True), rows("layernorm", "layer norm", 16, 64, 8),
               rows("layernorm_backward", "layer norm backward", 16, 64, 12), rows("softmax", "softmax", 16, 64, 8),
               elements("adamw", "AdamW", 4096, 28, targetKind="copy", targets=[0.85]), contrastive(32, 16, must_run=True),
-              clip("clip_infer", 1, "small", False, [0.8]), clip("clip_train", 2, "small", False, [0.8])]
+              clip("clip_infer", 1, "small", False, [0.8]), clip("clip_train", 2, "small", False, [0.8]),
+              clip("clip_trainer", 2, "small", False, [0.8])]
     for workload in result:
         workload["precision"] = "float32"
     return result

@@ -54,6 +54,15 @@ public sealed class TrainCommandTests(TrainedModel trained) : IClassFixture<Trai
     }
 
     [Fact]
+    public void Graph_WhereThereIsNone_SaysWhy()
+    {
+        ToolRun.Of(TrainedModel.Arguments(_folder["graph"], "--steps", "1", "--graph", "--device", "cpu")).Fails(ExitCode.Failure, "--graph", "CUDA", "cpu");
+        ToolRun.Of(TrainedModel.Arguments(_folder["graph"], "--steps", "1", "--graph", "--micro-batch", "6")).Fails(ExitCode.Failure, "--graph", "--micro-batch");
+        ToolRun.Of(TrainedModel.Arguments(_folder["graph"], "--steps", "1", "--graph", "--recipe", "moco")).Fails(ExitCode.Failure, "--graph", "moco");
+        Assert.False(File.Exists(Path.Combine(_folder["graph"], "config.json")));
+    }
+
+    [Fact]
     public void Resume_TakesTheOptionsOfTheStart()
     {
         string whole = _folder["whole"], parts = _folder["parts"];

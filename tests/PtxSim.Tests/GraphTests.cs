@@ -1,4 +1,7 @@
+using MiniVlp.Autograd;
 using MiniVlp.Kernels;
+using MiniVlp.Nn;
+using MiniVlp.Tensors;
 using Xunit;
 
 namespace MiniVlp.PtxSim.Tests;
@@ -107,6 +110,30 @@ public sealed class GraphTests : StandInDriverTest
         graph.Dispose();
         Backend.Return(y);
         Assert.Equal(0, Backend.RentedCount);
+    }
+
+    /// <summary>Inference at one shape: the input is replaced, the work is launched, the output is read.</summary>
+    [Fact]
+    public void A_model_is_run_again_on_other_input()
+    {
+        Device device = new(Backend);
+        using Linear layer = new(6, 5);
+        layer.Initialize(device, 1);
+        using Tensor input = Tensor.CreatePersistent([3, 6], device), output = Tensor.CreatePersistent([3, 5], device);
+        Run();
+        using GpuGraph graph = Backend.Capture(Run);
+        input.CopyFrom([.. Enumerable.Range(0, 18).Select(i => MathF.Sin(i))]);
+        graph.Launch();
+        float[] launched = output.ToArray();
+        Run();
+        Assert.Equal(output.ToArray(), launched);
+        Assert.NotEqual(0f, launched[0]);
+
+        void Run()
+        {
+            using TensorScope scope = new();
+            output.CopyFrom(layer.Forward(input).L2Normalize());
+        }
     }
 
     /// <summary>Larger and smaller than what travels on the stream of its own, and more at a time than there are blocks.</summary>

@@ -20,6 +20,7 @@ public sealed class WorkerTests
     [InlineData("{\"kind\":\"contrastive\",\"batch\":6,\"columns\":8}")]
     [InlineData("{\"kind\":\"clip_infer\",\"batch\":1,\"model\":\"small\"}")]
     [InlineData("{\"kind\":\"clip_train\",\"batch\":2,\"model\":\"small\"}")]
+    [InlineData("{\"kind\":\"clip_trainer\",\"batch\":2,\"model\":\"small\",\"graph\":true}")]
     public void A_workload_is_prepared_timed_and_released(string workload)
     {
         using Device device = Device.CreateCpu(threads: 1);
