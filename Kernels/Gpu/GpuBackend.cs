@@ -46,6 +46,9 @@ public sealed partial class GpuBackend : IBackend
     /// <summary>The name that the driver gives the device.</summary>
     public string DeviceName => _accelerator.Name;
 
+    /// <summary>Multiprocessors of the device.</summary>
+    internal int Multiprocessors => _accelerator.NumMultiprocessors;
+
     /// <summary>Where kernels come from on CUDA; null elsewhere.</summary>
     internal KernelCache? KernelSource => _kernels;
 

@@ -119,7 +119,7 @@ public sealed partial class GpuBackend
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private void Store(ref Rows rows, int batch, int head, int row, uint lane)
-            => AttentionRows.Store<THead, TRules>(Output, Copy, Statistics, Sizes, ref rows.Output, rows.Softmax, batch, head, row, lane);
+            => AttentionRows.Store<THead, TRules>(Output, Copy, Statistics, Sizes, Grid.DimZ, ref rows.Output, rows.Softmax, batch, head, row, lane);
 
         /// <summary>Tiles of keys and values on their way through shared memory.</summary>
         private readonly record struct KeyTiles(uint Shared, ulong Key, ulong Value, uint Stride, int Length, long MaskOffset, uint Thread)

@@ -106,7 +106,8 @@ public sealed partial class GpuBackend
         /// <summary>Writes output and statistics of the rows <paramref name="row"/> and 8 further on, as far as they exist.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void Store<THead, TRules>(
-            ArrayView<float> output, ArrayView<float> copy, ArrayView<float> statistics, in AttentionSizes sizes, ref Accumulator128 sums, in SoftmaxRows rows, int batch, int head, int row, uint lane)
+            ArrayView<float> output, ArrayView<float> copy, ArrayView<float> statistics, in AttentionSizes sizes, int batches, ref Accumulator128 sums,
+            in SoftmaxRows rows, int batch, int head, int row, uint lane)
             where THead : struct, IHeadSize
             where TRules : struct, IScoreRules
         {
@@ -122,16 +123,16 @@ public sealed partial class GpuBackend
             }
 
             float unit = TRules.HasBias ? 1f : sizes.Scale;
-            if (isRow && (lane & 3) == 0) StoreStatistics(statistics, sizes, batch, head, row, rows.Largest * unit, inverse);
-            if (isRowBelow && (lane & 3) == 0) StoreStatistics(statistics, sizes, batch, head, row + 8, rows.LargestBelow * unit, inverseBelow);
+            if (isRow && (lane & 3) == 0) StoreStatistics(statistics, sizes, batches, batch, head, row, rows.Largest * unit, inverse);
+            if (isRowBelow && (lane & 3) == 0) StoreStatistics(statistics, sizes, batches, batch, head, row + 8, rows.LargestBelow * unit, inverseBelow);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void StoreStatistics(ArrayView<float> statistics, in AttentionSizes sizes, int batch, int head, int row, float largest, float inverse)
+        private static void StoreStatistics(ArrayView<float> statistics, in AttentionSizes sizes, int batches, int batch, int head, int row, float largest, float inverse)
         {
             long index = sizes.StatisticsOffset(batch, head) + row;
             statistics[index] = largest == float.NegativeInfinity ? 0f : largest;
-            statistics[sizes.StatisticsLength(Grid.DimZ) + index] = inverse;
+            statistics[sizes.StatisticsLength(batches) + index] = inverse;
         }
     }
 

@@ -9,6 +9,9 @@ public sealed partial class GpuBackend
     /// <summary>Whether attention goes by wgmma where the device has it; for tests, and to measure it against mma.sync.</summary>
     internal bool UsesWarpgroupAttention { get; set; } = true;
 
+    /// <summary>Groups that an attention by wgmma has at most; where there are more tiles of queries, groups take one after the other.</summary>
+    internal int MostAttentionGroups { get; set; } = int.MaxValue;
+
     /// <summary>Computes an attention by wgmma, or returns false for mma.sync to do it: biases are its.</summary>
     private bool TryWarpgroupAttention(in TensorCoreAttentionOperands operands, DeviceBuffer output)
     {
@@ -31,12 +34,13 @@ public sealed partial class GpuBackend
         if (SharedBytesPerGroup < WarpgroupAttentionKernel<THead, TRules>.DynamicSharedBytes) return false;
         AttentionShape shape = operands.Shape;
         AttentionCopies copies = operands.Copies;
+        int items = checked(GroupCount(shape.QueryLength, WarpgroupAttentionKernel<THead, TRules>.Queries) * shape.Heads * shape.Batch);
         Launch(
             new WarpgroupAttentionKernel<THead, TRules>(
                 HeadMap<Box128>(copies.Query, shape, shape.QueryLength, shape.Heads), HeadMap<Box128>(copies.Key, shape, shape.KeyLength, shape.KeyValueHeads),
                 HeadMap<Box128>(copies.Value, shape, shape.KeyLength, shape.KeyValueHeads), operands.KeyMask, Output(output),
-                CopyAhead(output, copies.Sources.Query, copies.Sources.Key, copies.Sources.Value), operands.Statistics, AttentionSizes.From(shape)),
-            GroupCount(shape.QueryLength, WarpgroupAttentionKernel<THead, TRules>.Queries), shape.Heads, shape.Batch);
+                CopyAhead(output, copies.Sources.Query, copies.Sources.Key, copies.Sources.Value), operands.Statistics, AttentionSizes.From(shape), shape.Batch),
+            Math.Min(items, MostAttentionGroups));
         return true;
     }
 

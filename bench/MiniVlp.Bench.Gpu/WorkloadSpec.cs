@@ -33,6 +33,9 @@ internal sealed record WorkloadSpec
     /// <summary>Whether a query sees the keys up to its own position alone.</summary>
     public bool Causal { get; init; }
 
+    /// <summary>Whether an attention by wgmma has a group for each multiprocessor, instead of one for each tile of queries.</summary>
+    public bool Stays { get; init; }
+
     /// <summary>Rows of a norm or softmax.</summary>
     public int Rows { get; init; }
 

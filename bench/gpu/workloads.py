@@ -10,13 +10,15 @@ def gemm(m, n, k, precision, targets):
                 operations=2.0 * m * n * k, targets=targets)
 
 
-def attention(tokens, head_size, causal, backward, width, total_tokens, targets):
-    """Batch times tokens is constant, as in the published tables; a causal mask halves the operations, backward takes 2.5 times forward."""
+def attention(tokens, head_size, causal, backward, width, total_tokens, targets, stays=False):
+    """Batch times tokens is constant, as in the published tables; a causal mask halves the operations, backward takes 2.5 times forward.
+
+    With `stays` our kernel by wgmma has a group for each multiprocessor, which takes one tile of queries after the other."""
     batch, heads = max(1, total_tokens // tokens), width // head_size
     operations = 4.0 * batch * heads * tokens * tokens * head_size * (0.5 if causal else 1) * (2.5 if backward else 1)
     direction = "backward" if backward else "forward"
     return dict(section=f"attention {direction}", kind="attention_backward" if backward else "attention", precision="bf16",
-                name=f"{direction} {batch} x {heads} x {tokens} x {head_size}{' causal' if causal else ''}",
+                name=f"{direction} {batch} x {heads} x {tokens} x {head_size}{' causal' if causal else ''}{', groups stay' if stays else ''}", stays=stays,
                 batch=batch, heads=heads, tokens=tokens, headSize=head_size, causal=causal, operations=operations, targets=targets)
 
 
@@ -54,6 +56,9 @@ def full(is_hopper):
             for head_size in (64, 128):
                 for causal in (False, True):
                     result.append(attention(tokens, head_size, causal, backward, 2048, 16384, targets))
+    if is_hopper:
+        result += [attention(tokens, head_size, causal, False, 2048, 16384, forward, stays=True)
+                   for tokens in (197, 1024, 4096) for head_size in (64, 128) for causal in (False, True)]
     result += [elements("copy", "copy", 1 << 28, 8, isCopy=True),
                rows("layernorm", "layer norm", 65536, 768, 8), rows("layernorm_backward", "layer norm backward", 65536, 768, 12),
                rows("softmax", "softmax", 16384, 4096, 8), rows("layernorm", "layer norm", 16384, 4096, 8),

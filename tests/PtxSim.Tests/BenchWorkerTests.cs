@@ -15,6 +15,7 @@ public sealed class BenchWorkerTests
     [InlineData("{\"kind\":\"gemm\",\"precision\":\"bf16\",\"m\":64,\"n\":64,\"k\":64}")]
     [InlineData("{\"kind\":\"gemm\",\"precision\":\"tf32\",\"m\":64,\"n\":64,\"k\":32}")]
     [InlineData("{\"kind\":\"attention\",\"precision\":\"bf16\",\"batch\":1,\"heads\":1,\"tokens\":20,\"headSize\":64,\"causal\":true}")]
+    [InlineData("{\"kind\":\"attention\",\"precision\":\"bf16\",\"batch\":1,\"heads\":1,\"tokens\":20,\"headSize\":64,\"stays\":true}")]
     [InlineData("{\"kind\":\"attention_backward\",\"precision\":\"bf16\",\"batch\":1,\"heads\":1,\"tokens\":20,\"headSize\":64}")]
     [InlineData("{\"kind\":\"gemm\",\"precision\":\"bf16\",\"m\":64,\"n\":64,\"k\":64,\"graph\":true}")]
     [InlineData("{\"kind\":\"layernorm\",\"rows\":3,\"columns\":64}")]

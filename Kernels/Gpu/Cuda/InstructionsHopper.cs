@@ -38,9 +38,17 @@ internal static class InstructionsHopper
     [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {%0..63}, %64, %65, 0, 1, 1, @66, @67;")]
     public static Accumulator128 Multiply128(ulong a, ulong b, int transposeA, int transposeB) => default;
 
+    /// <summary>wgmma.mma_async m64n192k16 bf16: c + a · b.</summary>
+    [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 {%0..95}, %192, %193, 1, 1, 1, @194, @195;", InPlace = true)]
+    public static Accumulator192 Multiply(Accumulator192 c, ulong a, ulong b, int transposeA, int transposeB) => c;
+
     /// <summary>wgmma.mma_async m64n256k16 bf16: c + a · b.</summary>
     [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {%0..127}, %256, %257, 1, 1, 1, @258, @259;", InPlace = true)]
     public static Accumulator256 Multiply(Accumulator256 c, ulong a, ulong b, int transposeA, int transposeB) => c;
+
+    /// <summary>wgmma.mma_async m64n192k8 tf32, both operands with k contiguous: c + a · b; the lower 13 bits of a float32 are cut off.</summary>
+    [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n192k8.f32.tf32.tf32 {%0..95}, %192, %193, 1, 1, 1;", InPlace = true)]
+    public static Accumulator192 MultiplyTensorFloat32(Accumulator192 c, ulong a, ulong b) => c;
 
     /// <summary>wgmma.mma_async m64n256k8 tf32, both operands with k contiguous: c + a · b; the lower 13 bits of a float32 are cut off.</summary>
     [IntrinsicImplementation, Ptx("wgmma.mma_async.sync.aligned.m64n256k8.f32.tf32.tf32 {%0..127}, %256, %257, 1, 1, 1;", InPlace = true)]
@@ -114,6 +122,10 @@ internal static class InstructionsHopper
     public static Accumulator128 Wait(Accumulator128 c, int pendingGroups) => c;
 
     /// <summary>wgmma.wait_group: until at most so many groups (a constant) are under way, then the accumulators.</summary>
+    [IntrinsicImplementation, Ptx("wgmma.wait_group.sync.aligned @192;", InPlace = true)]
+    public static Accumulator192 Wait(Accumulator192 c, int pendingGroups) => c;
+
+    /// <summary>wgmma.wait_group: until at most so many groups (a constant) are under way, then the accumulators.</summary>
     [IntrinsicImplementation, Ptx("wgmma.wait_group.sync.aligned @256;", InPlace = true)]
     public static Accumulator256 Wait(Accumulator256 c, int pendingGroups) => c;
 
@@ -132,6 +144,10 @@ internal static class InstructionsHopper
     /// <summary>mov.f32: fresh accumulators of zero.</summary>
     [IntrinsicImplementation, Ptx(PtxAttribute.Zero)]
     public static Accumulator128 Zero128() => default;
+
+    /// <summary>mov.f32: fresh accumulators of zero.</summary>
+    [IntrinsicImplementation, Ptx(PtxAttribute.Zero)]
+    public static Accumulator192 Zero192() => default;
 
     /// <summary>mov.f32: fresh accumulators of zero.</summary>
     [IntrinsicImplementation, Ptx(PtxAttribute.Zero)]

@@ -151,9 +151,3 @@ internal struct Accumulator128
         }
     }
 }
-
-/// <summary>Accumulators of 16 rows x 256 columns a warp: with m64n256 of wgmma, 128 registers a thread.</summary>
-internal struct Accumulator256
-{
-    public Accumulator128 Low, High;
-}

@@ -92,7 +92,7 @@ public sealed partial class GpuBackend
         bool hasWgmma = Level >= CudaLevel.Sm90a && HasWgmmaLayout<TPrecision>(a, b) && a.HasOneBatchAxis(args) && b.HasOneBatchAxis(args);
         TensorCorePlan plan = FixedTile is { } tile
             ? TensorCorePlan.Of(args, 128 / TPrecision.Bytes, tile.Tile, tile.Parts)
-            : TensorCorePlan.For(args, 128 / TPrecision.Bytes, _accelerator.NumMultiprocessors, SharedBytesPerGroup, hasWgmma);
+            : TensorCorePlan.For(args, 128 / TPrecision.Bytes, Multiprocessors, SharedBytesPerGroup, hasWgmma);
         if (plan.Parts == 1)
         {
             bool isAligned = args.Columns % 4 == 0 && ((c.Offset | bias.Offset | residual.Offset | preActivation.Offset) & 3) == 0;
@@ -121,7 +121,8 @@ public sealed partial class GpuBackend
     {
         switch (plan.Tile)
         {
-            case TensorCoreTileSize.Wgmma128x256: LaunchWgmma<TPrecision, TActivation>(args, plan, a, b, epilogue); break;
+            case TensorCoreTileSize.Wgmma128x256: LaunchWgmma<TPrecision, Accumulator256, TActivation>(args, plan, a, b, epilogue); break;
+            case TensorCoreTileSize.Wgmma128x192: LaunchWgmma<TPrecision, Accumulator192, TActivation>(args, plan, a, b, epilogue); break;
             case TensorCoreTileSize.Tile128x256: LaunchTensorCores<Tile128x256, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
             case TensorCoreTileSize.Tile128x128: LaunchTensorCores<Tile128x128, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
             default: LaunchTensorCores<Tile64x64, TPrecision, TActivation>(args, plan, a, b, epilogue); break;
@@ -134,33 +135,35 @@ public sealed partial class GpuBackend
         => TPrecision.Bytes == 2 || !(a.IsStepContiguous || b.IsStepContiguous);
 
     /// <summary>Picks the operands for wgmma.</summary>
-    private void LaunchWgmma<TPrecision, TActivation>(
+    private void LaunchWgmma<TPrecision, TSums, TActivation>(
         in MatMulArgs args, in TensorCorePlan plan, in TensorCoreOperand a, in TensorCoreOperand b, in TensorCoreEpilogue<TActivation> epilogue)
         where TPrecision : struct, ITensorCorePrecision
+        where TSums : struct, IBlockSums<TSums>
         where TActivation : struct, IUnaryOp
     {
-        if (TPrecision.Bytes == 4) LaunchWarpgroups<TensorFloat32Operands, TActivation>(args, plan, a, b, epilogue);
-        else if (a.IsStepContiguous && b.IsStepContiguous) LaunchWarpgroups<BFloat16Operands<StepContiguous, StepContiguous>, TActivation>(args, plan, a, b, epilogue);
-        else if (a.IsStepContiguous) LaunchWarpgroups<BFloat16Operands<StepContiguous, DepthContiguous>, TActivation>(args, plan, a, b, epilogue);
-        else if (b.IsStepContiguous) LaunchWarpgroups<BFloat16Operands<DepthContiguous, StepContiguous>, TActivation>(args, plan, a, b, epilogue);
-        else LaunchWarpgroups<BFloat16Operands<DepthContiguous, DepthContiguous>, TActivation>(args, plan, a, b, epilogue);
+        if (TPrecision.Bytes == 4) LaunchWarpgroups<TensorFloat32Operands, TSums, TActivation>(args, plan, a, b, epilogue);
+        else if (a.IsStepContiguous && b.IsStepContiguous) LaunchWarpgroups<BFloat16Operands<StepContiguous, StepContiguous>, TSums, TActivation>(args, plan, a, b, epilogue);
+        else if (a.IsStepContiguous) LaunchWarpgroups<BFloat16Operands<StepContiguous, DepthContiguous>, TSums, TActivation>(args, plan, a, b, epilogue);
+        else if (b.IsStepContiguous) LaunchWarpgroups<BFloat16Operands<DepthContiguous, StepContiguous>, TSums, TActivation>(args, plan, a, b, epilogue);
+        else LaunchWarpgroups<BFloat16Operands<DepthContiguous, DepthContiguous>, TSums, TActivation>(args, plan, a, b, epilogue);
     }
 
-    private void LaunchWarpgroups<TOperands, TActivation>(
+    private void LaunchWarpgroups<TOperands, TSums, TActivation>(
         in MatMulArgs args, in TensorCorePlan plan, in TensorCoreOperand a, in TensorCoreOperand b, in TensorCoreEpilogue<TActivation> epilogue)
         where TOperands : struct, IWarpgroupOperands
+        where TSums : struct, IBlockSums<TSums>
         where TActivation : struct, IUnaryOp
     {
         int products = args.OuterBatch * args.InnerBatch;
         _tensorMaps ??= new TensorMaps(_accelerator, _recorder);
-        TensorMap mapA = a.Map(args.Rows, args.Depth, args, WgmmaMatMulKernel<TOperands, TActivation>.BoxRowsA, TOperands.IsTensorFloat32);
-        TensorMap mapB = b.Map(args.Columns, args.Depth, args, WgmmaMatMulKernel<TOperands, TActivation>.BoxRowsB, TOperands.IsTensorFloat32);
-        WgmmaMatMulKernel<TOperands, TActivation> kernel = new(
+        TensorMap mapA = a.Map(args.Rows, args.Depth, args, WgmmaMatMulKernel<TOperands, TSums, TActivation>.BoxRowsA, TOperands.IsTensorFloat32);
+        TensorMap mapB = b.Map(args.Columns, args.Depth, args, WgmmaMatMulKernel<TOperands, TSums, TActivation>.BoxRowsB, TOperands.IsTensorFloat32);
+        WgmmaMatMulKernel<TOperands, TSums, TActivation> kernel = new(
             _tensorMaps.Get(_stream, mapA), _tensorMaps.Get(_stream, mapB), mapA.Matrices == 1 ? 1 : 0, mapB.Matrices == 1 ? 1 : 0, products,
             args.Depth, plan.PartDepth, plan.Parts, epilogue);
-        long blocks = (long)GroupCount(args.Rows, WgmmaMatMulKernel<TOperands, TActivation>.BlockRows)
-            * GroupCount(args.Columns, WgmmaMatMulKernel<TOperands, TActivation>.BlockColumns) * products * plan.Parts;
-        Launch(kernel, (int)Math.Min(_accelerator.NumMultiprocessors, blocks));
+        long blocks = (long)GroupCount(args.Rows, WgmmaMatMulKernel<TOperands, TSums, TActivation>.BlockRows)
+            * GroupCount(args.Columns, TSums.Columns) * products * plan.Parts;
+        Launch(kernel, (int)Math.Min(Multiprocessors, blocks));
     }
 
     /// <summary>Picks the layouts for mma.sync.</summary>

@@ -36,13 +36,18 @@ public sealed class TensorCoreMatMulTests
         => Check(MatMulPrecision.BFloat16, Enum.Parse<TensorCoreTileSize>("Tile" + tile), layout, rows, columns, depth, outer, inner, parts);
 
     [Theory]
-    [InlineData("NT", 200, 520, 200, 1, 1, 1)]
-    [InlineData("NN", 130, 300, 333, 2, 1, 1)]
-    [InlineData("TN", 200, 260, 700, 1, 1, 3)]
-    [InlineData("TT", 130, 301, 72, 1, 2, 1)]
-    [InlineData("NT", 16, 24, 100, 1, 140, 1)]
-    public void Bfloat16_by_wgmma_equals_the_reference(string layout, int rows, int columns, int depth, int outer, int inner, int parts)
-        => Check(MatMulPrecision.BFloat16, TensorCoreTileSize.Wgmma128x256, layout, rows, columns, depth, outer, inner, parts);
+    [InlineData(256, "NT", 200, 520, 200, 1, 1, 1)]
+    [InlineData(256, "NN", 130, 300, 333, 2, 1, 1)]
+    [InlineData(256, "TN", 200, 260, 700, 1, 1, 3)]
+    [InlineData(256, "TT", 130, 301, 72, 1, 2, 1)]
+    [InlineData(256, "NT", 16, 24, 100, 1, 140, 1)]
+    [InlineData(192, "NT", 200, 400, 200, 1, 1, 1)]
+    [InlineData(192, "NN", 130, 200, 333, 2, 1, 1)]
+    [InlineData(192, "TN", 200, 194, 700, 1, 1, 3)]
+    [InlineData(192, "TT", 130, 331, 72, 1, 2, 1)]
+    [InlineData(192, "NT", 16, 24, 100, 1, 140, 1)]
+    public void Bfloat16_by_wgmma_equals_the_reference(int width, string layout, int rows, int columns, int depth, int outer, int inner, int parts)
+        => Check(MatMulPrecision.BFloat16, Enum.Parse<TensorCoreTileSize>($"Wgmma128x{width}"), layout, rows, columns, depth, outer, inner, parts);
 
     [Theory]
     [InlineData("64x64", "NN", 68, 36, 100, 2, 1, 1)]
@@ -57,12 +62,14 @@ public sealed class TensorCoreMatMulTests
 
     /// <summary>wgmma takes float32 with contiguous depth alone; the copies by TMA round it.</summary>
     [Theory]
-    [InlineData(200, 520, 200, 1, 1, 1)]
-    [InlineData(130, 300, 36, 2, 1, 1)]
-    [InlineData(200, 260, 332, 1, 1, 3)]
-    [InlineData(16, 24, 100, 1, 140, 1)]
-    public void Tf32_by_wgmma_equals_the_reference(int rows, int columns, int depth, int outer, int inner, int parts)
-        => Check(MatMulPrecision.TensorFloat32, TensorCoreTileSize.Wgmma128x256, "NT", rows, columns, depth, outer, inner, parts);
+    [InlineData(256, 200, 520, 200, 1, 1, 1)]
+    [InlineData(256, 130, 300, 36, 2, 1, 1)]
+    [InlineData(256, 200, 260, 332, 1, 1, 3)]
+    [InlineData(256, 16, 24, 100, 1, 140, 1)]
+    [InlineData(192, 200, 400, 200, 1, 1, 1)]
+    [InlineData(192, 130, 200, 332, 2, 1, 3)]
+    public void Tf32_by_wgmma_equals_the_reference(int width, int rows, int columns, int depth, int outer, int inner, int parts)
+        => Check(MatMulPrecision.TensorFloat32, Enum.Parse<TensorCoreTileSize>($"Wgmma128x{width}"), "NT", rows, columns, depth, outer, inner, parts);
 
     /// <summary>C = GELU(z) + residual with z = sums + bias, which is stored: 128 bits at a time.</summary>
     [Fact]
@@ -132,6 +139,15 @@ public sealed class TensorCoreMatMulTests
         const int Multiprocessors = 132, Shared = 227 * 1024;
         TensorCorePlan large = TensorCorePlan.For(new MatMulArgs(8192, 8192, 8192), 64, Multiprocessors, Shared, hasWgmma: true);
         Assert.Equal(new TensorCorePlan(TensorCoreTileSize.Wgmma128x256, 1, 8192), large);
+        foreach ((int rows, int columns, int depth, TensorCoreTileSize tile) in ((int, int, int, TensorCoreTileSize)[])
+        [
+            (2048, 2048, 2048, TensorCoreTileSize.Wgmma128x256),       // 128 blocks: one wave either way
+            (4096, 3072, 768, TensorCoreTileSize.Wgmma128x256),        // 384: three waves, nearly full
+            (4096, 2304, 768, TensorCoreTileSize.Wgmma128x192),        // 288: a third wave that is nearly empty; 384 of 192 columns fill it
+            (12608, 768, 3072, TensorCoreTileSize.Wgmma128x192),       // 297; 396
+            (4096, 768, 3072, TensorCoreTileSize.Wgmma128x192),        // 96 of 132 multiprocessors; 128
+        ])
+            Assert.Equal(new TensorCorePlan(tile, 1, depth), TensorCorePlan.For(new MatMulArgs(rows, columns, depth), 64, Multiprocessors, Shared, hasWgmma: true));
         TensorCorePlan ampere = TensorCorePlan.For(new MatMulArgs(8192, 8192, 8192), 64, Multiprocessors, 99 * 1024, hasWgmma: false);
         Assert.Equal(TensorCoreTileSize.Tile128x128, ampere.Tile);
         TensorCorePlan deep = TensorCorePlan.For(new MatMulArgs(768, 768, 16384), 64, Multiprocessors, Shared, hasWgmma: true);
@@ -166,7 +182,7 @@ public sealed class TensorCoreMatMulTests
         DeviceBuffer a = Upload(backend, valuesA, offset), b = Upload(backend, valuesB, offset), c = Upload(backend, valuesC);
         float[] result = new float[valuesC.Length], roundedA = Rounded(valuesA, precision), roundedB = Rounded(valuesB, precision);
         double[] sums = Reference(args, roundedA, roundedB);
-        string kernel = tile == TensorCoreTileSize.Wgmma128x256 ? "WgmmaMatMulKernel" : "MmaMatMulKernel";
+        string kernel = tile <= TensorCoreTileSize.Wgmma128x192 ? "WgmmaMatMulKernel" : "MmaMatMulKernel";
         List<string> launched = Launched(() => backend.MatMul(args, a, b, c));
         if (!StandInDriver.UsesRealDriver) Assert.Contains(launched, name => name.StartsWith(kernel, StringComparison.Ordinal));
         backend.Download(c, result);

@@ -19,6 +19,9 @@ internal interface IWarpgroupOperands
 
     /// <summary>c + a · b for 64 x 256 elements of C and one instruction of depth.</summary>
     static abstract Accumulator256 Multiply(Accumulator256 c, ulong a, ulong b);
+
+    /// <summary>c + a · b for 64 x 192 elements of C and one instruction of depth.</summary>
+    static abstract Accumulator192 Multiply(Accumulator192 c, ulong a, ulong b);
 }
 
 /// <summary>bfloat16, in every layout: descriptors transpose on the way.</summary>
@@ -34,6 +37,10 @@ internal readonly struct BFloat16Operands<TA, TB> : IWarpgroupOperands
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Accumulator256 Multiply(Accumulator256 c, ulong a, ulong b)
+        => InstructionsHopper.Multiply(c, a, b, TA.IsStepContiguous ? 1 : 0, TB.IsStepContiguous ? 1 : 0);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Accumulator192 Multiply(Accumulator192 c, ulong a, ulong b)
         => InstructionsHopper.Multiply(c, a, b, TA.IsStepContiguous ? 1 : 0, TB.IsStepContiguous ? 1 : 0);
 }
 
@@ -51,4 +58,7 @@ internal readonly struct TensorFloat32Operands : IWarpgroupOperands
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Accumulator256 Multiply(Accumulator256 c, ulong a, ulong b) => InstructionsHopper.MultiplyTensorFloat32(c, a, b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Accumulator192 Multiply(Accumulator192 c, ulong a, ulong b) => InstructionsHopper.MultiplyTensorFloat32(c, a, b);
 }
