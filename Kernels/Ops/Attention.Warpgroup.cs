@@ -83,10 +83,12 @@ public sealed partial class GpuBackend
 
         if (gradients.Key.IsNeeded || gradients.Value.IsNeeded)
         {
+            // Keys that are their own values have one gradient, of which a copy beside either part would be half.
+            bool areOne = gradients.Key.Buffer.Memory == gradients.Value.Buffer.Memory;
             Launch(
                 new WarpgroupKeyGradientKernel<THead, TRules>(
                     query, key, value, outputGradient, operands.KeyMask, shifts, Target(gradients.Key), Target(gradients.Value),
-                    CopyAhead(gradients.Key, copies), CopyAhead(gradients.Value, copies), sizes),
+                    areOne ? default : CopyAhead(gradients.Key, copies), areOne ? default : CopyAhead(gradients.Value, copies), sizes),
                 GroupCount(shape.KeyLength, WarpgroupKeyGradientKernel<THead, TRules>.Keys), shape.KeyValueHeads, shape.Batch);
         }
 
@@ -102,10 +104,7 @@ public sealed partial class GpuBackend
     /// <summary>The tensor map of an operand of an attention, by heads.</summary>
     private ArrayView<float> HeadMap<TBox>(DeviceBuffer copy, in AttentionShape shape, int rows, int heads)
         where TBox : struct, IBoxSize
-    {
-        _tensorMaps ??= new TensorMaps(_accelerator, _recorder);
-        return _tensorMaps.Get(_stream, HeadBoxes<TBox>.Map(Input(copy), shape.Batch, rows, heads, shape.HeadSize));
-    }
+        => Maps.Get(_stream, HeadBoxes<TBox>.Map(Input(copy), shape.Batch, rows, heads, shape.HeadSize));
 
     /// <summary>Heads that make whole boxes of 64 columns.</summary>
     internal sealed class WarpgroupHeadsAttribute() : CatalogueAttribute(typeof(Head64), typeof(Head128));

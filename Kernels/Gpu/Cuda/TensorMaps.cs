@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using ILGPU;
 using ILGPU.Runtime;
@@ -18,33 +19,41 @@ internal readonly record struct TensorMap(
 
 /// <summary>
 /// Tensor maps in global memory, where kernels can name them by address. A map is encoded by the driver once for each tensor that is met; since
-/// the pool hands out the same addresses again, a steady state encodes none. When the place is used up, it is filled from its start again, unless
-/// there are captured graphs, which go on reading the maps that they were captured with.
+/// the pool hands out the same addresses again, a steady state encodes none. When the places are used up they are used again, but for those of the
+/// last few maps, which may belong to the launch that is being prepared; and not while there are captured graphs, which go on reading the maps that
+/// they were captured with.
 /// </summary>
-internal sealed unsafe class TensorMaps(Accelerator accelerator, GraphRecorder recorder) : IDisposable
+/// <param name="accelerator">Where the maps lie.</param>
+/// <param name="recorder">Knows of captured graphs.</param>
+/// <param name="capacity">Maps that have room, more than <see cref="MapsOfLaunch"/>.</param>
+internal sealed unsafe class TensorMaps(Accelerator accelerator, GraphRecorder recorder, int capacity) : IDisposable
 {
-    private const int Capacity = 4096, MapBytes = 128, MapFloats = MapBytes / sizeof(float);
+    private const int MapBytes = 128, MapFloats = MapBytes / sizeof(float);
     private const int BFloat16Type = 9, TensorFloat32Type = 11, Swizzle128Bytes = 3, PromoteTo256Bytes = 3;
-    private readonly List<MemoryBuffer1D<float, Stride1D.Dense>> _memory = [accelerator.Allocate1D<float>(Capacity * MapFloats)];
-    private readonly Dictionary<TensorMap, int> _places = [];
+    private readonly List<MemoryBuffer1D<float, Stride1D.Dense>> _memory = [accelerator.Allocate1D<float>(capacity * MapFloats)];
+    private readonly Dictionary<TensorMap, Entry> _entries = [];
+    private readonly Stack<int> _free = new();
     private AcceleratorStream? _aside;
+    private int _used;
+    private long _uses;
+
+    /// <summary>No launch has more maps than this.</summary>
+    public const int MapsOfLaunch = 8;
 
     /// <summary>The place of a map on the device; what is put there goes onto the stream.</summary>
     public ArrayView<float> Get(AcceleratorStream stream, in TensorMap map)
     {
-        if (!_places.TryGetValue(map, out int place))
+        _uses++;
+        ref Entry entry = ref CollectionsMarshal.GetValueRefOrNullRef(_entries, map);
+        if (!Unsafe.IsNullRef(ref entry))
         {
-            if (_places.Count == Capacity * _memory.Count)
-            {
-                if (recorder.Graphs > 0 || recorder.Held is not null) _memory.Add(accelerator.Allocate1D<float>(Capacity * MapFloats));
-                else _places.Clear();
-            }
-
-            place = _places.Count;
-            Put(stream, View(place), Encode(map));
-            _places.Add(map, place);
+            entry.LastUse = _uses;
+            return View(entry.Place);
         }
 
+        int place = NextPlace();
+        Put(stream, View(place), Encode(map));
+        _entries.Add(map, new Entry { Place = place, LastUse = _uses });
         return View(place);
     }
 
@@ -55,7 +64,29 @@ internal sealed unsafe class TensorMaps(Accelerator accelerator, GraphRecorder r
         foreach (MemoryBuffer1D<float, Stride1D.Dense> memory in _memory) memory.Dispose();
     }
 
-    private ArrayView<float> View(int place) => _memory[place / Capacity].View.BaseView.SubView(place % Capacity * MapFloats, MapFloats);
+    /// <summary>
+    /// A place for a map. One that is used again is written on the stream, behind the last launch that reads it; what is written during a capture is
+    /// not, and takes a place that was never used.
+    /// </summary>
+    private int NextPlace()
+    {
+        bool isCapturing = recorder.Held is not null;
+        if (!isCapturing && _free.Count == 0 && _used == capacity * _memory.Count && recorder.Graphs == 0)
+        {
+            foreach ((TensorMap map, Entry entry) in _entries)
+            {
+                if (entry.LastUse > _uses - MapsOfLaunch) continue;
+                _free.Push(entry.Place);
+                _entries.Remove(map);
+            }
+        }
+
+        if (!isCapturing && _free.TryPop(out int free)) return free;
+        if (_used == capacity * _memory.Count) _memory.Add(accelerator.Allocate1D<float>(capacity * MapFloats));
+        return _used++;
+    }
+
+    private ArrayView<float> View(int place) => _memory[place / capacity].View.BaseView.SubView(place % capacity * MapFloats, MapFloats);
 
     /// <summary>A captured copy would read the host's words when the graph is launched; during a capture the map goes there at once, on another stream.</summary>
     private void Put(AcceleratorStream stream, ArrayView<float> place, float[] words)
@@ -82,5 +113,11 @@ internal sealed unsafe class TensorMaps(Accelerator accelerator, GraphRecorder r
         CudaDriver.ThrowIfFailed(CudaDriver.EncodeTensorMap(
             aligned, map.IsTensorFloat32 ? TensorFloat32Type : BFloat16Type, Rank, map.Address, sizes, strides, box, elementStrides, interleave: 0, Swizzle128Bytes, PromoteTo256Bytes, fill: 0));
         return MemoryMarshal.Cast<byte, float>(new ReadOnlySpan<byte>(aligned, MapBytes)).ToArray();
+    }
+
+    private struct Entry
+    {
+        public int Place;
+        public long LastUse;
     }
 }

@@ -46,6 +46,12 @@ public sealed unsafe partial class CpuBackend
 
         public float Factor => *(float*)Scale;
 
+        /// <summary>The factor to compute scores of a softmax with.</summary>
+        public float ScoreFactor => ContrastiveScale.Factor(Factor);
+
+        /// <summary>The dot product of what is hidden.</summary>
+        public float Hidden => ContrastiveScale.Hidden(Factor);
+
         public bool HasTeacher => (float*)Teacher != null;
 
         public bool IsPanelKept => (float*)Panel != null;
@@ -94,13 +100,14 @@ public sealed unsafe partial class CpuBackend
         public bool IsPositive(int row, int column)
             => (float*)RowIds == null || ((int*)(float*)ColumnIds)[column] == ((int*)(float*)RowIds)[row];
 
-        /// <summary>Sets the dot products to -∞ where a row may not see a column.</summary>
+        /// <summary>Sets the dot products to <see cref="Hidden"/> where a row may not see a column.</summary>
         public void HideOthers(int rowBlock, int tile, float* dots, int row)
         {
             if (!Block.OnlyOwn || !Block.IsBatch) return;
+            float hidden = Hidden;
             for (int j = 0; j < ColumnsOf(tile); j++)
                 for (int i = 0; i < RowsOf(rowBlock); i++)
-                    if ((tile * ColumnBlock) + j != FirstRow(rowBlock) + i) dots[(j * row) + i] = float.NegativeInfinity;
+                    if ((tile * ColumnBlock) + j != FirstRow(rowBlock) + i) dots[(j * row) + i] = hidden;
         }
 
         /// <summary>dcolumn_j += scale · Σ_i G_ij row_i over the kept panel is what <see cref="ColumnGradientKernel"/> does; this gathers drow_i += Σ_j G_ij column_j.</summary>

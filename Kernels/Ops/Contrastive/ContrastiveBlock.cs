@@ -20,3 +20,13 @@ public readonly record struct ContrastiveBlock(int Rows, int Columns, int Width,
 /// <param name="Scale">One element: the factor of the dot products.</param>
 public readonly record struct ContrastiveOperands(
     DeviceBuffer Rows, DeviceBuffer Columns, DeviceBuffer Teacher, DeviceBuffer RowIds, DeviceBuffer ColumnIds, DeviceBuffer Scale);
+
+/// <summary>The factor of scores. Where a row may not see a column, or there is none, a dot product is infinite so that its score is -∞.</summary>
+internal static class ContrastiveScale
+{
+    /// <summary>The factor to compute scores with: that of the scale, and the least that is not 0 where it is 0, since 0 · ∞ is no number.</summary>
+    public static float Factor(float scale) => scale == 0f ? 1.17549435e-38f : scale;
+
+    /// <summary>The dot product whose score is -∞.</summary>
+    public static float Hidden(float factor) => factor < 0f ? float.PositiveInfinity : float.NegativeInfinity;
+}

@@ -161,7 +161,7 @@ public sealed unsafe partial class CpuBackend
         private void AddSoftmax<V>(int columns, float* dots, int row, in ContrastiveSums sums)
             where V : unmanaged, ISimd<V>
         {
-            V scale = V.Create(Tiles.Factor);
+            V scale = V.Create(Tiles.ScoreFactor);
             for (int i = 0; i < row; i += V.Width)
             {
                 V before = V.Load(sums.Largest + i), now = before, all = V.Load(sums.All + i), total = V.Zero;
@@ -187,7 +187,7 @@ public sealed unsafe partial class CpuBackend
         private void AddTeacher<V>(int columns, float* dots, float* teacherDots, int row, in ContrastiveSums sums)
             where V : unmanaged, ISimd<V>
         {
-            V scale = V.Create(Tiles.Factor), negativeInfinity = V.Create(float.NegativeInfinity);
+            V scale = V.Create(Tiles.ScoreFactor), negativeInfinity = V.Create(float.NegativeInfinity), hidden = V.Create(Tiles.Hidden);
             for (int i = 0; i < row; i += V.Width)
             {
                 V before = V.Load(sums.TeacherLargest + i), now = before, total = V.Zero, weighted = V.Zero;
@@ -199,7 +199,7 @@ public sealed unsafe partial class CpuBackend
                 {
                     V weight = SimdMath.ExpNonPositive((scale * V.Load(score)) - reference), value = V.Load(dot);
                     total += weight;
-                    weighted = V.FusedMultiplyAdd(weight, V.Select(V.Equal(value, negativeInfinity), V.Zero, value), weighted);
+                    weighted = V.FusedMultiplyAdd(weight, V.Select(V.Equal(value, hidden), V.Zero, value), weighted);
                 }
 
                 V.Store(now, sums.TeacherLargest + i);
@@ -229,7 +229,7 @@ public sealed unsafe partial class CpuBackend
         {
             int column = (tile * ContrastiveTiles.ColumnBlock) + j;
             ContrastiveSums sums = new(ColumnSums, Tiles.Block.Columns);
-            float scale = Tiles.Factor, largest = float.NegativeInfinity, all = 0f, positive = 0f, count = 0f;
+            float scale = Tiles.ScoreFactor, largest = float.NegativeInfinity, all = 0f, positive = 0f, count = 0f;
             for (int rowBlock = 0; rowBlock < Tiles.RowBlocks; rowBlock++)
             {
                 int rows = Tiles.RowsOf(rowBlock), i = 0;
@@ -348,7 +348,7 @@ public sealed unsafe partial class CpuBackend
             float spread = RowWeight * (1f - Targets.Alpha) * Targets.LabelSmoothing / Targets.RowCandidates;
             spread += ColumnWeight * Targets.LabelSmoothing / Targets.ColumnCandidates;
             bool hasRows = (float*)RowStatistics != null, hasColumns = (float*)ColumnStatistics != null;
-            V scale = V.Create(Tiles.Factor), rowFactor = V.Create(RowWeight), columnFactor = V.Create(ColumnWeight), teacherFactor = V.Create(RowWeight * Targets.Alpha);
+            V scale = V.Create(Tiles.ScoreFactor), rowFactor = V.Create(RowWeight), columnFactor = V.Create(ColumnWeight), teacherFactor = V.Create(RowWeight * Targets.Alpha);
             for (int j = 0; j < Tiles.ColumnsOf(tile); j++)
             {
                 V columnLogSum = V.Create(hasColumns ? ((float*)ColumnStatistics)[(tile * ContrastiveTiles.ColumnBlock) + j] : 0f);
@@ -383,16 +383,16 @@ public sealed unsafe partial class CpuBackend
             }
         }
 
-        /// <summary>Σ dot · G; a hidden column has the dot product -∞ and the gradient 0.</summary>
+        /// <summary>Σ dot · G; a hidden column has an infinite dot product and the gradient 0.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private static float Dot<V>(float* dots, float* scoreGradient, int length)
+        private float Dot<V>(float* dots, float* scoreGradient, int length)
             where V : unmanaged, ISimd<V>
         {
-            V sum = V.Zero, negativeInfinity = V.Create(float.NegativeInfinity);
+            V sum = V.Zero, hidden = V.Create(Tiles.Hidden);
             for (int i = 0; i < length; i += V.Width)
             {
                 V dot = V.Load(dots + i);
-                sum = V.FusedMultiplyAdd(V.Select(V.Equal(dot, negativeInfinity), V.Zero, dot), V.Load(scoreGradient + i), sum);
+                sum = V.FusedMultiplyAdd(V.Select(V.Equal(dot, hidden), V.Zero, dot), V.Load(scoreGradient + i), sum);
             }
 
             return V.Sum(sum);

@@ -109,22 +109,22 @@ public sealed partial class GpuBackend
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private float Gradient(RowTerms row, ColumnTerms column, float dot, float teacher, int i, int j, float scale, float dloss, bool isSpecial, ref float scaleGradient)
         {
-            float positive = 0f;
+            float positive = 0f, hidden = ContrastiveScale.Hidden(scale);
             bool exists = i < Features.RowCount && j < Features.ColumnCount;
             if (isSpecial)
             {
                 positive = Features.RowKey(i) == Features.ColumnKey(j) ? row.Positive + column.Positive : 0f;
                 bool isHidden = Features.OnlyOwn != 0 && i != j;
-                dot = isHidden ? float.NegativeInfinity : dot;
-                teacher = isHidden ? float.NegativeInfinity : teacher;
+                dot = isHidden ? hidden : dot;
+                teacher = isHidden ? hidden : teacher;
             }
 
-            float factor = scale * Log2OfE;
+            float factor = ContrastiveScale.Factor(scale) * Log2OfE;
             float gradient = (row.Factor * Exp2Approximate((dot * factor) - row.Shift)) + (column.Factor * Exp2Approximate((dot * factor) - column.Shift));
             if (TTeacher.IsPresent) gradient -= row.TeacherFactor * Exp2Approximate((teacher * factor) - row.TeacherShift);
             gradient -= (dloss * Shares.Spread) + positive;
             gradient = exists ? gradient : 0f;
-            scaleGradient += dot == float.NegativeInfinity ? 0f : dot * gradient;
+            scaleGradient += dot == hidden ? 0f : dot * gradient;
             return gradient;
         }
 

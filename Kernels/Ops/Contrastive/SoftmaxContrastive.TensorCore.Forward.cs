@@ -33,7 +33,7 @@ public sealed partial class GpuBackend
         {
             int first = Grid.IdxY * TilesPerPart, tiles = Features.ColumnTiles, end = first + TilesPerPart < tiles ? first + TilesPerPart : tiles;
             ContrastiveTile tile = new(Features, DynamicSharedAddress(), (uint)Group.IdxX, Grid.IdxX);
-            float scale = Features.Scale[0];
+            float scale = ContrastiveScale.Factor(Features.Scale[0]), hidden = ContrastiveScale.Hidden(scale);
             ContrastiveSumsOfRow a = ContrastiveSumsOfRow.Create(), b = ContrastiveSumsOfRow.Create(), c = ContrastiveSumsOfRow.Create(), d = ContrastiveSumsOfRow.Create();
             ContrastiveCursor cursor = tile.Start<TTeacher>(first, end);
             for (int column = first; column < end; column++)
@@ -46,10 +46,10 @@ public sealed partial class GpuBackend
 
                     // Each row behind a branch of its own, so that ids and comparisons of the columns are not kept for all of them in registers that are not
                     // there. Rows that do not exist are not stored.
-                    if (tile.Row < Features.RowCount) a.Look(Features, ref dots.Upper, ref dots.TeacherUpper, false, tile.Row, start);
-                    if (tile.Row + 8 < Features.RowCount) b.Look(Features, ref dots.Upper, ref dots.TeacherUpper, true, tile.Row + 8, start);
-                    if (tile.Row + 16 < Features.RowCount) c.Look(Features, ref dots.Lower, ref dots.TeacherLower, false, tile.Row + 16, start);
-                    if (tile.Row + 24 < Features.RowCount) d.Look(Features, ref dots.Lower, ref dots.TeacherLower, true, tile.Row + 24, start);
+                    if (tile.Row < Features.RowCount) a.Look(Features, ref dots.Upper, ref dots.TeacherUpper, false, tile.Row, start, hidden);
+                    if (tile.Row + 8 < Features.RowCount) b.Look(Features, ref dots.Upper, ref dots.TeacherUpper, true, tile.Row + 8, start, hidden);
+                    if (tile.Row + 16 < Features.RowCount) c.Look(Features, ref dots.Lower, ref dots.TeacherLower, false, tile.Row + 16, start, hidden);
+                    if (tile.Row + 24 < Features.RowCount) d.Look(Features, ref dots.Lower, ref dots.TeacherLower, true, tile.Row + 24, start, hidden);
                 }
                 else
                 {
@@ -230,17 +230,17 @@ public sealed partial class GpuBackend
 
         /// <summary>Σ dots and the positives of a special tile; hides what a row may not see and what does not exist.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Look(in ContrastiveFeatures features, ref Accumulator64 dots, ref Accumulator64 teacher, bool isLower, int row, int column)
+        public void Look(in ContrastiveFeatures features, ref Accumulator64 dots, ref Accumulator64 teacher, bool isLower, int row, int column, float hidden)
         {
             int key = features.RowKey(row);
-            Look(features, ref dots.C0, ref teacher.C0, isLower, row, key, column);
-            Look(features, ref dots.C1, ref teacher.C1, isLower, row, key, column + 8);
-            Look(features, ref dots.C2, ref teacher.C2, isLower, row, key, column + 16);
-            Look(features, ref dots.C3, ref teacher.C3, isLower, row, key, column + 24);
-            Look(features, ref dots.C4, ref teacher.C4, isLower, row, key, column + 32);
-            Look(features, ref dots.C5, ref teacher.C5, isLower, row, key, column + 40);
-            Look(features, ref dots.C6, ref teacher.C6, isLower, row, key, column + 48);
-            Look(features, ref dots.C7, ref teacher.C7, isLower, row, key, column + 56);
+            Look(features, ref dots.C0, ref teacher.C0, isLower, row, key, column, hidden);
+            Look(features, ref dots.C1, ref teacher.C1, isLower, row, key, column + 8, hidden);
+            Look(features, ref dots.C2, ref teacher.C2, isLower, row, key, column + 16, hidden);
+            Look(features, ref dots.C3, ref teacher.C3, isLower, row, key, column + 24, hidden);
+            Look(features, ref dots.C4, ref teacher.C4, isLower, row, key, column + 32, hidden);
+            Look(features, ref dots.C5, ref teacher.C5, isLower, row, key, column + 40, hidden);
+            Look(features, ref dots.C6, ref teacher.C6, isLower, row, key, column + 48, hidden);
+            Look(features, ref dots.C7, ref teacher.C7, isLower, row, key, column + 56, hidden);
         }
 
         /// <summary>One tile of the online softmax of the scores, and of the teacher's, whose weights also average the dots.</summary>
@@ -265,30 +265,30 @@ public sealed partial class GpuBackend
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void Look(in ContrastiveFeatures features, ref Float4 dots, ref Float4 teacher, bool isLower, int row, int key, int column)
+        private void Look(in ContrastiveFeatures features, ref Float4 dots, ref Float4 teacher, bool isLower, int row, int key, int column, float hidden)
         {
             if (isLower)
             {
-                Look(features, ref dots.Z, ref teacher.Z, row, key, column);
-                Look(features, ref dots.W, ref teacher.W, row, key, column + 1);
+                Look(features, ref dots.Z, ref teacher.Z, row, key, column, hidden);
+                Look(features, ref dots.W, ref teacher.W, row, key, column + 1, hidden);
             }
             else
             {
-                Look(features, ref dots.X, ref teacher.X, row, key, column);
-                Look(features, ref dots.Y, ref teacher.Y, row, key, column + 1);
+                Look(features, ref dots.X, ref teacher.X, row, key, column, hidden);
+                Look(features, ref dots.Y, ref teacher.Y, row, key, column + 1, hidden);
             }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void Look(in ContrastiveFeatures features, ref float dot, ref float teacher, int row, int key, int column)
+        private void Look(in ContrastiveFeatures features, ref float dot, ref float teacher, int row, int key, int column, float hidden)
         {
             bool isColumn = column < features.ColumnCount, isPositive = isColumn & (features.ColumnKey(column) == key), isHidden = features.OnlyOwn != 0 & row != column;
             Positive += isPositive ? dot : 0f;
             Count += isPositive ? 1f : 0f;
-            dot = isHidden ? float.NegativeInfinity : dot;
+            dot = isHidden ? hidden : dot;
             All += isColumn ? dot : 0f;
-            dot = isColumn ? dot : float.NegativeInfinity;
-            teacher = isHidden | !isColumn ? float.NegativeInfinity : teacher;
+            dot = isColumn ? dot : hidden;
+            teacher = isHidden | !isColumn ? hidden : teacher;
         }
     }
 
@@ -354,10 +354,10 @@ public sealed partial class GpuBackend
         private static void AddWeighted(Float4 teacher, Float4 dots, bool isLower, float factor, float shift, ref float sum, ref float weighted)
         {
             float first = Exp2Approximate((Left(teacher, isLower) * factor) - shift), second = Exp2Approximate((Right(teacher, isLower) * factor) - shift);
-            float left = Left(dots, isLower), right = Right(dots, isLower);
+            float left = Left(dots, isLower), right = Right(dots, isLower), hidden = ContrastiveScale.Hidden(factor);
             sum += first + second;
-            weighted += first * (left == float.NegativeInfinity ? 0f : left);
-            weighted += second * (right == float.NegativeInfinity ? 0f : right);
+            weighted += first * (left == hidden ? 0f : left);
+            weighted += second * (right == hidden ? 0f : right);
         }
     }
 }

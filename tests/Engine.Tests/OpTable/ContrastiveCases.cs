@@ -15,6 +15,9 @@ public static class ContrastiveCases
         new Setting("queues", 7, 5) { TextQueue = 9, ImageQueue = 9 }.Case(),
         new Setting("queues of different length, smoothed", 7, 5) { TextQueue = 70, ImageQueue = 3, LabelSmoothing = 0.2f }.Case(),
         new Setting("negatives from the queue alone", 6, 5) { OneDirection = true, TextQueue = 70, QueueOnly = true }.Case(),
+        new Setting("negatives from the queue alone, scale below 0", 6, 5) { OneDirection = true, TextQueue = 70, QueueOnly = true, Scale = -1.75f }.Case(),
+        new Setting("negatives from the queue alone, scale 0", 6, 5) { OneDirection = true, TextQueue = 70, QueueOnly = true, Scale = 0f }.Case(),
+        new Setting("momentum features, mixed targets, scale below 0", 7, 5) { Momentum = true, Alpha = 0.4f, TextQueue = 9, ImageQueue = 9, Scale = -1.75f }.Case(),
         new Setting("ids", 9, 4) { Ids = [4, 1, 4, 2, 1, 4, 9, 8, 2] }.Case(),
         new Setting("ids, smoothed, one direction", 9, 4) { Ids = [4, 1, 4, 2, 1, 4, 9, 8, 2], LabelSmoothing = 0.1f, OneDirection = true }.Case(),
         new Setting("ids in the queues", 5, 4) { Ids = [4, 1, 4, 2, 1], TextQueue = 3, ImageQueue = 3, QueueIds = [1, 7, 4] }.Case(),
@@ -55,7 +58,7 @@ public static class ContrastiveCases
     private sealed record Setting(string Name, int Rows, int Width)
     {
         /// <summary>The scale; the reference keeps it fixed in the targets, which are constants, when the scale is nudged.</summary>
-        private const float TeacherScale = 1.75f;
+        public float Scale { get; init; } = 1.75f;
 
         public bool OneDirection { get; init; }
 
@@ -78,7 +81,7 @@ public static class ContrastiveCases
         public OpCase Case() => new($"SoftmaxContrastive {Name}", [[Rows, Width], [Rows, Width], [1]], Compute, Reference)
         {
             Range = (-1f, 1f),
-            Values = new Dictionary<int, float[]> { [2] = [TeacherScale] },
+            Values = new Dictionary<int, float[]> { [2] = [Scale] },
         };
 
         private Tensor Compute(Tensor[] t) => t[0].SoftmaxContrastive(t[1], t[2], new ContrastiveOptions
@@ -112,7 +115,7 @@ public static class ContrastiveCases
             {
                 double[] scores = [.. Enumerable.Range(0, count).Select(j => scale * Dot(rows, i, all, j, Width))];
                 double[] target = [.. Enumerable.Range(0, count).Select(j => IsPositive(i, j) ? 1.0 : 0)];
-                double[] soft = Softmax([.. Enumerable.Range(0, count).Select(j => TeacherScale * Dot(teacher, i, all, j, Width))], i);
+                double[] soft = Softmax([.. Enumerable.Range(0, count).Select(j => Scale * Dot(teacher, i, all, j, Width))], i);
                 double[] probabilities = Softmax(scores, i);
                 double positives = target.Sum();
                 for (int j = 0; j < count; j++)

@@ -91,6 +91,36 @@ public sealed class CopyAheadTests
         }
     }
 
+    /// <summary>Keys that are their own values: one gradient takes both parts, and what is multiplied is their sum.</summary>
+    [Fact]
+    public void The_gradient_of_keys_that_are_values_is_copied_whole()
+    {
+        using GpuBackend backend = TensorCoreDevice.Create();
+        DeviceBuffer query = Made(1, Rows * Width), keys = Made(2, Rows * Width), weight = Made(3, Width * Width), dy = Made(4, Rows * Width);
+        DeviceBuffer output = backend.Rent(Rows * Width), statistics = backend.Rent(2 * Heads * Rows), gradient = backend.Rent(Rows * Width), product = backend.Rent(Rows * Width);
+        backend.Attention(Shape, query, keys, keys, default, default, output, statistics);
+        float[] gradients = new float[Rows * Width], first = new float[Rows * Width], again = new float[Rows * Width];
+        for (int pass = 0; pass < 3; pass++)
+        {
+            backend.AttentionBackward(
+                Shape, query, keys, keys, default, default, output, statistics, dy,
+                new AttentionGradients(default, new GradientTarget(gradient, Accumulate: false), new GradientTarget(gradient, Accumulate: true), default));
+            backend.MatMul(new MatMulArgs(Rows, Width, Width), gradient, weight, product);
+            backend.Download(product, pass == 0 ? first : again);
+            if (pass > 0) Assert.Equal(first, again);
+        }
+
+        backend.Download(gradient, gradients);
+        backend.Precision = MatMulPrecision.Float32;
+        backend.MatMul(new MatMulArgs(Rows, Width, Width), gradient, weight, product);
+        backend.Download(product, again);
+        TensorCoreDevice.AssertNear([.. again.Select(x => (double)x)], first, 0.01, "product of the gradient");
+        foreach (DeviceBuffer buffer in (DeviceBuffer[])[query, keys, weight, dy, output, statistics, gradient, product]) backend.Return(buffer);
+        Assert.Equal(0, backend.RentedBytes);
+
+        DeviceBuffer Made(int seed, int length) => TensorCoreDevice.Upload(backend, Values(seed, length));
+    }
+
     private static float[] Values(int seed, int length)
     {
         Random random = new(seed);

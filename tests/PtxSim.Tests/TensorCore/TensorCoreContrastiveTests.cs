@@ -14,22 +14,26 @@ public sealed class TensorCoreContrastiveTests
     private const double SumTolerance = 2e-5, GradientTolerance = 5e-3;
 
     [Theory]
-    [InlineData(130, 130, 72, true, false, false, false)]
-    [InlineData(150, 300, 40, false, true, true, false)]
-    [InlineData(64, 64, 64, true, false, false, true)]
-    [InlineData(140, 140, 100, true, false, true, false)]
-    [InlineData(70, 270, 33, false, false, false, false)]
-    [InlineData(130, 130, 48, true, true, false, false)]
-    public void Sums_and_gradients_equal_those_of_the_CPU(int rows, int columns, int width, bool isBatch, bool hasIds, bool hasTeacher, bool onlyOwn)
+    [InlineData(130, 130, 72, true, false, false, false, 1.3f)]
+    [InlineData(150, 300, 40, false, true, true, false, 1.3f)]
+    [InlineData(64, 64, 64, true, false, false, true, 1.3f)]
+    [InlineData(140, 140, 100, true, false, true, false, 1.3f)]
+    [InlineData(70, 270, 33, false, false, false, false, 1.3f)]
+    [InlineData(130, 130, 48, true, true, false, false, 1.3f)]
+    [InlineData(64, 64, 64, true, false, false, true, -1.3f)]
+    [InlineData(64, 64, 64, true, false, false, true, 0f)]
+    [InlineData(70, 70, 40, true, false, true, false, -1.3f)]
+    [InlineData(70, 70, 40, true, false, true, false, 0f)]
+    public void Sums_and_gradients_equal_those_of_the_CPU(int rows, int columns, int width, bool isBatch, bool hasIds, bool hasTeacher, bool onlyOwn, float scale)
     {
         ContrastiveBlock block = new(rows, columns, width, isBatch, onlyOwn);
         using GpuBackend backend = TensorCoreDevice.Create();
         float[][] actual = [];
-        var launches = TensorCoreDevice.Launched(() => actual = Run(backend, block, hasIds, hasTeacher));
+        var launches = TensorCoreDevice.Launched(() => actual = Run(backend, block, hasIds, hasTeacher, scale));
         Assert.Equal(0, backend.RentedCount);
         TensorCoreDevice.AssertLaunched(launches, "TensorCoreContrastiveKernel");
         TensorCoreDevice.AssertLaunched(launches, "TensorCoreContrastiveGradientKernel");
-        float[][] expected = Run(new CpuBackend(), block, hasIds, hasTeacher);
+        float[][] expected = Run(new CpuBackend(), block, hasIds, hasTeacher, scale);
         string[] names = ["sums of the rows", "sums of the columns", "losses", "gradient of the rows", "gradient of the columns", "gradient of the scale"];
         for (int i = 0; i < names.Length; i++)
         {
@@ -41,13 +45,13 @@ public sealed class TensorCoreContrastiveTests
     }
 
     /// <summary>Two blocks for the rows (the batch and a queue), statistics of both sides, and gradients that are added to what is there.</summary>
-    private static float[][] Run(IBackend backend, in ContrastiveBlock block, bool hasIds, bool hasTeacher)
+    private static float[][] Run(IBackend backend, in ContrastiveBlock block, bool hasIds, bool hasTeacher, float factor)
     {
         int rows = block.Rows, columns = block.Columns, width = block.Width, queue = 40;
         Random random = new(7);
         int[]? rowIds = hasIds ? [.. Enumerable.Range(0, rows).Select(_ => random.Next(rows / 2))] : null;
         int[]? columnIds = !hasIds ? null : block.IsBatch ? rowIds : [.. Enumerable.Range(0, columns).Select(i => i < rows ? rowIds![i] : random.Next(rows / 2))];
-        DeviceBuffer scale = TensorCoreDevice.Upload(backend, new[] { 1.3f }), dloss = TensorCoreDevice.Upload(backend, new[] { 1.5f });
+        DeviceBuffer scale = TensorCoreDevice.Upload(backend, new[] { factor }), dloss = TensorCoreDevice.Upload(backend, new[] { 1.5f });
         ContrastiveOperands operands = new(
             TensorCoreDevice.Upload(backend, TensorCoreDevice.Numbers(rows * width, 1)), TensorCoreDevice.Upload(backend, TensorCoreDevice.Numbers(columns * width, 2)),
             hasTeacher ? TensorCoreDevice.Upload(backend, TensorCoreDevice.Numbers(rows * width, 3)) : default,

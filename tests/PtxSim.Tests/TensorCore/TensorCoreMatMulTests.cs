@@ -132,6 +132,33 @@ public sealed class TensorCoreMatMulTests
         Assert.Equal(0, backend.RentedCount);
     }
 
+    /// <summary>The places of tensor maps are used again while a launch has one of its maps already.</summary>
+    [Fact]
+    public void Tensor_maps_of_a_launch_stay_when_their_places_are_used_again()
+    {
+        using GpuBackend backend = CreateBackend();
+        backend.Precision = MatMulPrecision.BFloat16;
+        backend.FixedTile = (TensorCoreTileSize.Wgmma128x192, 1);
+        backend.TensorMapCapacity = TensorMaps.MapsOfLaunch + 3;
+        MatMulArgs args = new(32, 40, 64) { TransposeB = true };
+        float[] a = Numbers(32 * 64, 1), result = new float[32 * 40], roundedA = Rounded(a, MatMulPrecision.BFloat16);
+        DeviceBuffer left = Upload(backend, a), c = backend.Rent(32 * 40);
+        List<DeviceBuffer> rights = [];
+        for (int i = 0; i < 40; i++)
+        {
+            // Now and then an old one again.
+            bool isNew = i % 5 != 4;
+            int seed = isNew ? i + 2 : 2;
+            if (isNew) rights.Add(Upload(backend, Numbers(40 * 64, seed)));
+            backend.MatMul(args, left, isNew ? rights[^1] : rights[0], c);
+            backend.Download(c, result);
+            AssertNear(Reference(args, roundedA, Rounded(Numbers(40 * 64, seed), MatMulPrecision.BFloat16)), result);
+        }
+
+        foreach (DeviceBuffer buffer in (DeviceBuffer[])[left, c, .. rights]) backend.Return(buffer);
+        Assert.Equal(0, backend.RentedCount);
+    }
+
     /// <summary>The table: large products take the largest tile, deep ones with a small result are divided, small ones take small tiles.</summary>
     [Fact]
     public void The_plan_follows_the_sizes()
