@@ -107,7 +107,7 @@ public sealed class IndexTensor : IDisposable
     /// Bounds of the elements, known without asking the device: what came from the host has been looked at there, and an operation that makes
     /// indices says what they lie between. Null: unknown. A kernel that writes integers writes to a tensor of its own.
     /// </summary>
-    internal (int Smallest, int Largest)? KnownRange { get; set; }
+    internal IndexRange? KnownRange { get; set; }
 
     /// <summary>Copies the elements to the host.</summary>
     public int[] ToArray()
@@ -130,16 +130,23 @@ public sealed class IndexTensor : IDisposable
     /// <summary>Shape and device, without the elements.</summary>
     public override string ToString() => $"IndexTensor {Shape} on {Device}";
 
-    private static (int Smallest, int Largest)? RangeOf(ReadOnlySpan<int> values)
+    private static IndexRange? RangeOf(ReadOnlySpan<int> values)
     {
         if (values.Length == 0) return null;
-        int smallest = values[0], largest = values[0];
+        int smallest = values[0], largest = values[0], largestNegative = int.MinValue;
         foreach (int value in values)
         {
             smallest = Math.Min(smallest, value);
             largest = Math.Max(largest, value);
+            if (value < 0) largestNegative = Math.Max(largestNegative, value);
         }
 
-        return (smallest, largest);
+        return new IndexRange(smallest, largest, largestNegative);
     }
 }
+
+/// <summary>Bounds of integers.</summary>
+/// <param name="Smallest">The smallest.</param>
+/// <param name="Largest">The largest.</param>
+/// <param name="LargestNegative">The largest of those below 0, by which labels that are ignored are told from wrong ones; int.MinValue without any.</param>
+internal readonly record struct IndexRange(int Smallest, int Largest, int LargestNegative = int.MinValue);

@@ -8,7 +8,7 @@ public static class AlongAxisOps
 {
     extension(Tensor x)
     {
-        /// <summary>Largest element along an axis, which is dropped, or stays with size 1; the gradient goes to the first of equals.</summary>
+        /// <summary>Largest element along an axis, which is dropped, or stays with size 1; NaN counts as the largest; the gradient goes to the first of equals.</summary>
         /// <param name="axis">The axis; negative counts from the end.</param>
         /// <param name="keep">Whether the axis stays with size 1.</param>
         /// <exception cref="ShapeException">There is no such axis, or it is empty.</exception>
@@ -40,7 +40,7 @@ public static class AlongAxisOps
         public Tensor CumulativeSum(int axis) => Tape.Add(new CumulativeSumFunction(x, Layout(x.Shape, axis)), x);
 
         /// <summary>
-        /// The k largest elements along the last axis, largest first and the earlier first where equal: values (with gradient) and their
+        /// The k largest elements along the last axis, largest first (NaN before all) and the earlier first where equal: values (with gradient) and their
         /// positions, both [..., k].
         /// </summary>
         /// <exception cref="ShapeException">k is negative or larger than the last axis.</exception>
@@ -51,7 +51,7 @@ public static class AlongAxisOps
             return (Tape.Add(new TopKFunction(x, k, positions), x), positions);
         }
 
-        /// <summary>Position of the largest element along the last axis, the first of equals: [..., n] to [...].</summary>
+        /// <summary>Position of the largest element along the last axis, the first of equals, NaN being the largest: [..., n] to [...].</summary>
         /// <exception cref="ShapeException">The last axis is empty.</exception>
         public IndexTensor ArgMaxLastAxis()
         {

@@ -87,8 +87,10 @@ public static class CrossEntropyOps
         return classes;
     }
 
+    /// <summary>Labels that came from the host are known to be right without asking the device; others are downloaded, and so are wrong ones, to be named.</summary>
     private static void CheckLabels(IndexTensor labels, int classes, int ignoreIndex)
     {
+        if (labels.KnownRange is { } range && range.Largest < classes && (range.Smallest >= 0 || (range.Smallest == ignoreIndex && range.LargestNegative == ignoreIndex))) return;
         int[] values = ArrayPool<int>.Shared.Rent(labels.Shape.Length);
         try
         {

@@ -160,7 +160,7 @@ public static class MovementOps
         /// <summary>For every row of the last axis, the first position of <paramref name="value"/>; 0 where it does not occur: [..., n] to [...].</summary>
         public IndexTensor FirstIndexOf(int value)
         {
-            IndexTensor positions = new(ids.Shape.Without(-1), ids.Device) { KnownRange = (0, Math.Max(0, ids.Shape[-1] - 1)) };
+            IndexTensor positions = new(ids.Shape.Without(-1), ids.Device) { KnownRange = new(0, Math.Max(0, ids.Shape[-1] - 1)) };
             ids.Device.Backend.FirstIndexOf(ids.Buffer, ids.Shape[-1], value, positions.Buffer);
             GC.KeepAlive(ids);
             return positions;
@@ -170,7 +170,7 @@ public static class MovementOps
         public IndexTensor ArgMaxLastAxis()
         {
             if (ids.Shape[-1] == 0) throw new ShapeException($"ArgMaxLastAxis: the last axis of {ids.Shape} is empty.");
-            IndexTensor positions = new(ids.Shape.Without(-1), ids.Device) { KnownRange = (0, Math.Max(0, ids.Shape[-1] - 1)) };
+            IndexTensor positions = new(ids.Shape.Without(-1), ids.Device) { KnownRange = new(0, Math.Max(0, ids.Shape[-1] - 1)) };
             ids.Device.Backend.ArgMaxIndex(ids.Buffer, ids.Shape[-1], positions.Buffer);
             GC.KeepAlive(ids);
             return positions;
@@ -188,7 +188,7 @@ public static class MovementOps
         SameDevice.Require(operation, x, ids);
         if (ids.Shape.Length == 0) return;
         // Asking a GPU would wait for everything it still has to do.
-        (int smallest, int largest) = ids.KnownRange ?? ids.Device.Backend.IndexRange(ids.Buffer);
+        (int smallest, int largest) = ids.KnownRange is { } known ? (known.Smallest, known.Largest) : ids.Device.Backend.IndexRange(ids.Buffer);
         if (smallest < 0 || largest >= limit)
             throw new ArgumentOutOfRangeException(nameof(ids), smallest < 0 ? smallest : largest, $"{operation}: indices must be 0 .. {limit - 1}.");
     }

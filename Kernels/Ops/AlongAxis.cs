@@ -6,7 +6,7 @@ namespace MiniVlp.Kernels;
 /// <summary>Functions along the middle axis of x [outer, repeat, inner] that are no plain sums: maxima, running sums, the k largest.</summary>
 public partial interface IBackend
 {
-    /// <summary>y [outer, inner] = largest x over the middle axis and positions (int) = where it stands first. Writes both; y may be null.</summary>
+    /// <summary>y [outer, inner] = largest x over the middle axis and positions (int) = where it stands first. NaN counts as the largest. Writes both; y may be null.</summary>
     void MaxMiddle(DeviceBuffer x, Broadcast layout, DeviceBuffer y, DeviceBuffer positions);
 
     /// <summary>dx = dy at the positions of the maxima, 0 elsewhere, written or accumulated as the target says.</summary>
@@ -81,8 +81,9 @@ public sealed unsafe partial class CpuBackend
                 int* positions = (int*)(Positions + (outer * inner));
                 if (inner == 1)
                 {
-                    *largest = RowSums.Max<V>(x, repeat);
-                    *positions = Math.Max(0, new ReadOnlySpan<float>(x, repeat).IndexOf(*largest));
+                    int place = FirstNaN<V>(x, repeat);
+                    *largest = place >= 0 ? float.NaN : RowSums.Max<V>(x, repeat);
+                    *positions = place >= 0 ? place : Math.Max(0, new ReadOnlySpan<float>(x, repeat).IndexOf(*largest));
                 }
                 else
                 {
@@ -91,6 +92,23 @@ public sealed unsafe partial class CpuBackend
 
                 if ((float*)Y is not null) new Span<float>(largest, inner).CopyTo(new Span<float>(Y + (outer * inner), inner));
             }
+        }
+
+        /// <summary>Where NaN stands first; -1 where there is none.</summary>
+        private static int FirstNaN<V>(float* x, int count)
+            where V : unmanaged, ISimd<V>
+        {
+            V one = V.Create(1f), found = V.Zero;
+            int i = 0;
+            for (; i <= count - V.Width; i += V.Width)
+            {
+                V value = V.Load(x + i);
+                found += V.Select(V.Equal(value, value), V.Zero, one);
+            }
+
+            for (i = V.Sum(found) > 0f ? 0 : i; i < count; i++)
+                if (float.IsNaN(x[i])) return i;
+            return -1;
         }
 
         private void FindColumns(float* x, float* largest, int* positions)
@@ -103,7 +121,7 @@ public sealed unsafe partial class CpuBackend
                 float* row = x + (r * inner);
                 for (int i = 0; i < inner; i++)
                 {
-                    if (!(row[i] > largest[i])) continue;
+                    if (!(row[i] > largest[i]) && (!float.IsNaN(row[i]) || float.IsNaN(largest[i]))) continue;
                     largest[i] = row[i];
                     positions[i] = r;
                 }
@@ -209,9 +227,10 @@ public sealed unsafe partial class CpuBackend
             }
         }
 
-        /// <summary>A number that sorts ascending as (value descending, position ascending).</summary>
+        /// <summary>A number that sorts ascending as (value descending, position ascending); NaN, of either sign, comes first.</summary>
         private static ulong Key(float value, int position)
         {
+            if (float.IsNaN(value)) return (uint)position;
             int bits = BitConverter.SingleToInt32Bits(value + 0f);
             uint ascending = (uint)(bits ^ ((bits >> 31) | int.MinValue));
             return ((ulong)~ascending << 32) | (uint)position;

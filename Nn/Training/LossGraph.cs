@@ -14,7 +14,7 @@ namespace MiniVlp.Nn.Training;
 /// The loss reads its batch from tensors that stay: each step begins with <see cref="Tensor.CopyFrom(ReadOnlySpan{float})"/> and
 /// <see cref="IndexTensor.CopyFrom(ReadOnlySpan{int})"/> into them. Inside of it nothing may come from the host or go there, which the device refuses while it
 /// records, and nothing may be drawn at random, such as dropout, which is refused at once: a graph repeats what it recorded. What the loss decides in C#
-/// is decided once. Norm, clipping and optimizer stay outside, because a step whose gradients are not finite must not be taken.
+/// is decided once, and what its operations check of their operands, such as token ids, is checked once. Norm, clipping and optimizer stay outside, because a step whose gradients are not finite must not be taken.
 /// The device memory that the two passes work in stays with the graph until it is disposed.
 /// </remarks>
 public sealed class LossGraph : IDisposable

@@ -85,6 +85,9 @@ public sealed class GpuLongRowTests
         values[Length - 3] = values[Length - 70] = values[^1] = 9f;
         Tensor x = Tensor.FromArray(values, [2, Length], device);
         Assert.Equal([Length - 70, Length - 1], x.ArgMaxLastAxis().ToArray());
+        Tensor odd = Tensor.FromArray([1f, float.NaN, 2f, -float.NaN, float.PositiveInfinity, 0f], [2, 3], device);
+        Assert.Equal([1, 0], odd.ArgMaxLastAxis().ToArray());
+        Assert.Equal([float.NaN, float.NaN], odd.Max(1).ToArray());
         IndexTensor ids = IndexTensor.FromArray([5, 9, 9, -1, -7, -7, -7, -8, 3, 3, 4, 0], [3, 4], device);
         Assert.Equal([1, 0, 2], ids.ArgMaxLastAxis().ToArray());
         Assert.Equal([1, 0, 0], ids.FirstIndexOf(9).ToArray());

@@ -1,3 +1,4 @@
+using System.Globalization;
 using MiniVlp.Autograd;
 using MiniVlp.Kernels;
 using MiniVlp.Nn;
@@ -133,6 +134,35 @@ public sealed class GraphTests : StandInDriverTest
         {
             using TensorScope scope = new();
             output.CopyFrom(layer.Forward(input).L2Normalize());
+        }
+    }
+
+    /// <summary>Labels from the host have been looked at there: an operation on them asks the device nothing.</summary>
+    [Fact]
+    public void Labels_are_checked_without_waiting()
+    {
+        Device device = new(Backend);
+        using Tensor logits = Tensor.CreatePersistent([3, 4], device), loss = Tensor.CreatePersistent([], device);
+        using IndexTensor labels = IndexTensor.CreatePersistent([3], device);
+        labels.CopyFrom([2, -100, 0]);
+        Run();
+        using GpuGraph graph = Backend.Capture(Run);
+        logits.CopyFrom([.. Enumerable.Range(0, 12).Select(i => MathF.Cos(i))]);
+        labels.CopyFrom([3, 1, -100]);
+        graph.Launch();
+        float launched = loss.Item();
+        Run();
+        Assert.Equal(loss.Item(), launched);
+        foreach (int wrong in (int[])[4, -1, -99])
+        {
+            labels.CopyFrom([wrong, -100, 1]);
+            Assert.Contains(wrong.ToString(CultureInfo.InvariantCulture), Assert.Throws<ArgumentException>(Run).Message, StringComparison.Ordinal);
+        }
+
+        void Run()
+        {
+            using TensorScope scope = new();
+            loss.CopyFrom(logits.CrossEntropy(labels));
         }
     }
 

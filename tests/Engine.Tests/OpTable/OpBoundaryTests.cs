@@ -49,6 +49,23 @@ public sealed class OpBoundaryTests
     }
 
     [Fact]
+    public void NaN_counts_as_the_largest_on_every_tier()
+    {
+        foreach (SimdTier tier in Enum.GetValues<SimdTier>().Where(tier => tier <= CpuBackend.WidestTier))
+        {
+            using TensorScope scope = new();
+            float[] row = [.. Enumerable.Range(0, 37).Select(i => (float)(i * 7 % 37)), float.NaN, 50f, -float.NaN];
+            Tensor x = Tensor.FromArray([.. row, .. Enumerable.Repeat(float.NegativeInfinity, 40)], [2, 40], TestDevices.Get(tier, 1));
+            Assert.Equal([37, 0], x.ArgMaxLastAxis().ToArray());
+            Assert.Equal([float.NaN, float.NegativeInfinity], x.Max(1).ToArray());
+            Assert.Equal([37, 39, 38, 0, 1, 2], x.TopK(3).Positions.ToArray());
+            Assert.Equal([37, 39, 38], x.TopK(40).Positions.ToArray()[..3]);
+            Tensor columns = Tensor.FromArray([1f, float.NaN, 2f, 3f, float.NaN, 4f], [3, 2], x.Device);
+            Assert.Equal([float.NaN, float.NaN], columns.Max(0).ToArray());
+        }
+    }
+
+    [Fact]
     public void Positions_of_the_largest_come_in_order_and_the_earlier_first()
     {
         using TensorScope scope = new();
