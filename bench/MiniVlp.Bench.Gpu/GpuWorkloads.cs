@@ -24,6 +24,12 @@ internal static class GpuWorkloads
     public static PreparedWorkload Prepare(WorkloadSpec spec, Device device)
     {
         Operands operands = new(device.Backend);
+        if (device.Backend is GpuBackend gpu)
+        {
+            gpu.MostAttentionGroups = spec.Stays ? gpu.Multiprocessors : int.MaxValue;
+            gpu.UsesWarpgroupAttention = gpu.UsesWarpgroupProducts = !spec.Mma;
+        }
+
         Action run = spec.Kind switch
         {
             "copy" => Copy(spec, operands),
@@ -59,7 +65,6 @@ internal static class GpuWorkloads
     private static Action Attention(WorkloadSpec spec, Operands operands, bool isBackward)
     {
         IBackend backend = operands.Backend;
-        if (backend is GpuBackend gpu) gpu.MostAttentionGroups = spec.Stays ? gpu.Multiprocessors : int.MaxValue;
         int length = checked(spec.Batch * spec.Tokens * spec.Heads * spec.HeadSize);
         DeviceBuffer query = operands.Random(length, 1), key = operands.Random(length, 2), value = operands.Random(length, 3);
         DeviceBuffer output = operands.Rent(length), statistics = operands.Rent(2 * spec.Batch * spec.Heads * spec.Tokens);

@@ -36,6 +36,9 @@ internal sealed record WorkloadSpec
     /// <summary>Whether an attention by wgmma has a group for each multiprocessor, instead of one for each tile of queries.</summary>
     public bool Stays { get; init; }
 
+    /// <summary>Whether a product or an attention goes by mma.sync also where the device has wgmma.</summary>
+    public bool Mma { get; init; }
+
     /// <summary>Rows of a norm or softmax.</summary>
     public int Rows { get; init; }
 

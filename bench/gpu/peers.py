@@ -163,41 +163,67 @@ class Torch:
         return run
 
     def make_clip_train(self, w):
-        return self.clip_step(w, clips=False)
+        step, _ = self.clip_step(w, clips=False)
+        return self.captured(step) if w.get("graph") else step
 
     def make_clip_trainer(self, w):
-        """As a training loop has it: gradients clipped to norm 1, and the loss told."""
-        return self.clip_step(w, clips=True)
-
-    def clip_step(self, w, clips):
-        torch = self.torch
-        model, images, ids = self.clip(w)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.1, fused=True)
+        """As a training loop has it: gradients clipped to norm 1, norm and loss told. With a graph these two are read after its launch."""
+        step, told = self.clip_step(w, clips=True)
+        if w.get("graph"):
+            step = self.captured(step)
 
         def run():
+            step()
+            for value in told:
+                value.item()
+
+        return run
+
+    def clip_step(self, w, clips):
+        """A step of training, and where loss and norm of the last one are."""
+        torch = self.torch
+        model, images, ids = self.clip(w)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.1, fused=True, capturable=bool(w.get("graph")))
+        told = []
+
+        def step():
             with torch.autocast(DEVICE, torch.bfloat16, enabled=w.get("precision") == "bf16"):
                 image, text = model(images, ids)
                 loss = self.contrastive_loss(image, text, model.logit_scale.exp())
             loss.backward()
             if clips:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
+                told[:] = [torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0), loss.detach()]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            if clips:
-                loss.item()
 
-        return run
+        return step, told
 
     def make_clip_infer(self, w):
+        """The whole model in bfloat16, converted once, as for deployment."""
         torch = self.torch
         model, images, ids = self.clip(w)
-        model.eval()
+        dtype = self.precision(w)
+        model, images = model.to(dtype).eval(), images.to(dtype)
 
         def run():
-            with torch.inference_mode(), torch.autocast(DEVICE, torch.bfloat16, enabled=w.get("precision") == "bf16"):
+            with torch.inference_mode():
                 model(images, ids)
 
-        return run
+        return self.captured(run) if w.get("graph") else run
+
+    def captured(self, run):
+        """The launch of a CUDA graph of it."""
+        torch = self.torch
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP_RUNS):
+                run()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            run()
+        return graph.replay
 
     def clip(self, w):
         model = make_clip(self.torch, CLIP_SIZES[w["model"]]).to(DEVICE)

@@ -5,20 +5,22 @@ Within a section the important ones come first, since what the time does not suf
 """
 
 
-def gemm(m, n, k, precision, targets):
-    return dict(section="gemm", kind="gemm", name=f"gemm {precision} {m} x {n} x {k}", precision=precision, m=m, n=n, k=k,
+def gemm(m, n, k, precision, targets, mma=False):
+    """With `mma` our product goes by mma.sync also where the card has wgmma."""
+    return dict(section="gemm", kind="gemm", name=f"gemm {precision} {m} x {n} x {k}{', mma.sync' if mma else ''}", precision=precision, m=m, n=n, k=k, mma=mma,
                 operations=2.0 * m * n * k, targets=targets)
 
 
-def attention(tokens, head_size, causal, backward, width, total_tokens, targets, stays=False):
+def attention(tokens, head_size, causal, backward, width, total_tokens, targets, stays=False, mma=False):
     """Batch times tokens is constant, as in the published tables; a causal mask halves the operations, backward takes 2.5 times forward.
 
-    With `stays` our kernel by wgmma has a group for each multiprocessor, which takes one tile of queries after the other."""
+    With `stays` our kernel by wgmma has a group for each multiprocessor, which takes one tile of queries after the other; with `mma` it
+    goes by mma.sync also where the card has wgmma."""
     batch, heads = max(1, total_tokens // tokens), width // head_size
     operations = 4.0 * batch * heads * tokens * tokens * head_size * (0.5 if causal else 1) * (2.5 if backward else 1)
     direction = "backward" if backward else "forward"
     return dict(section=f"attention {direction}", kind="attention_backward" if backward else "attention", precision="bf16",
-                name=f"{direction} {batch} x {heads} x {tokens} x {head_size}{' causal' if causal else ''}{', groups stay' if stays else ''}", stays=stays,
+                name=f"{direction} {batch} x {heads} x {tokens} x {head_size}{' causal' if causal else ''}{', groups stay' if stays else ''}{', mma.sync' if mma else ''}", stays=stays, mma=mma,
                 batch=batch, heads=heads, tokens=tokens, headSize=head_size, causal=causal, operations=operations, targets=targets)
 
 
@@ -50,7 +52,9 @@ def full(is_hopper):
     vit, bert = 64 * 197, 32 * 128
     for tokens in (vit, bert):
         result += [gemm(tokens, n, k, "bf16", tensor) for n, k in ((3072, 768), (768, 3072), (2304, 768), (768, 768))]
-    result += [gemm(n, n, n, "tf32", [0.55]) for n in (8192, 4096, 2048, 1024, 512)]
+    result += [gemm(n, n, n, "tf32", tensor) for n in (8192, 4096, 2048, 1024, 512)]
+    if is_hopper:
+        result += [gemm(n, n, n, precision, [0.55], mma=True) for precision in ("bf16", "tf32") for n in (8192, 4096, 2048)]
     for backward, targets in ((False, forward), (True, [0.7])):
         for tokens in (4096, 1024, 197, 16384):
             for head_size in (64, 128):
@@ -59,6 +63,7 @@ def full(is_hopper):
     if is_hopper:
         result += [attention(tokens, head_size, causal, False, 2048, 16384, forward, stays=True)
                    for tokens in (197, 1024, 4096) for head_size in (64, 128) for causal in (False, True)]
+        result += [attention(4096, head_size, causal, False, 2048, 16384, [0.9], mma=True) for head_size in (64, 128) for causal in (False, True)]
     result += [elements("copy", "copy", 1 << 28, 8, isCopy=True),
                rows("layernorm", "layer norm", 65536, 768, 8), rows("layernorm_backward", "layer norm backward", 65536, 768, 12),
                rows("softmax", "softmax", 16384, 4096, 8), rows("layernorm", "layer norm", 16384, 4096, 8),

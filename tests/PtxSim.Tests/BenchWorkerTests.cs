@@ -13,6 +13,7 @@ public sealed class BenchWorkerTests
     [Theory]
     [InlineData("{\"kind\":\"copy\",\"elements\":100}")]
     [InlineData("{\"kind\":\"gemm\",\"precision\":\"bf16\",\"m\":64,\"n\":64,\"k\":64}")]
+    [InlineData("{\"kind\":\"gemm\",\"precision\":\"bf16\",\"m\":64,\"n\":64,\"k\":64,\"mma\":true}")]
     [InlineData("{\"kind\":\"gemm\",\"precision\":\"tf32\",\"m\":64,\"n\":64,\"k\":32}")]
     [InlineData("{\"kind\":\"attention\",\"precision\":\"bf16\",\"batch\":1,\"heads\":1,\"tokens\":20,\"headSize\":64,\"causal\":true}")]
     [InlineData("{\"kind\":\"attention\",\"precision\":\"bf16\",\"batch\":1,\"heads\":1,\"tokens\":20,\"headSize\":64,\"stays\":true}")]

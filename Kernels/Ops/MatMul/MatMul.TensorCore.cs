@@ -15,6 +15,9 @@ public sealed partial class GpuBackend
     private const int MostGroupsZ = 65535;
 
     private int? _sharedBytesPerGroup;
+    /// <summary>Whether products go by wgmma where the device has it; to measure it against mma.sync.</summary>
+    internal bool UsesWarpgroupProducts { get; set; } = true;
+
     private TensorMaps? _tensorMaps;
 
     /// <summary>Tensor maps that have room on the device; for tests, before the first is made.</summary>
@@ -94,7 +97,7 @@ public sealed partial class GpuBackend
         where TPrecision : struct, ITensorCorePrecision
         where TActivation : struct, IUnaryOp
     {
-        bool hasWgmma = Level >= CudaLevel.Sm90a && HasWgmmaLayout<TPrecision>(a, b) && a.HasOneBatchAxis(args) && b.HasOneBatchAxis(args);
+        bool hasWgmma = UsesWarpgroupProducts && Level >= CudaLevel.Sm90a && HasWgmmaLayout<TPrecision>(a, b) && a.HasOneBatchAxis(args) && b.HasOneBatchAxis(args);
         TensorCorePlan plan = FixedTile is { } tile
             ? TensorCorePlan.Of(args, 128 / TPrecision.Bytes, tile.Tile, tile.Parts)
             : TensorCorePlan.For(args, 128 / TPrecision.Bytes, Multiprocessors, SharedBytesPerGroup, hasWgmma);
