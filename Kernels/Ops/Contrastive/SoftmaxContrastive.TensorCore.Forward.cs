@@ -100,7 +100,7 @@ public sealed partial class GpuBackend
             sums.Store(Parts, (long)Grid.IdxY * IBackend.ContrastiveSumCount * Features.RowCount, Features.RowCount, row);
         }
 
-        private static uint Place(in ContrastiveTile tile, uint offset) => tile.Shared + ((((tile.Thread >> 5 & 3) * 32) + ((tile.Thread & 31) >> 2) + offset) * 32);
+        private static uint Place(in ContrastiveTile tile, uint offset) => tile.Shared + ((((tile.Thread >> 5 & 3) * 32) + ((tile.Thread & 31) >> 2) + offset) * 4);
     }
 
     /// <summary>Combines the parts of each row in order, behind what an earlier block has left.</summary>
@@ -148,18 +148,20 @@ public sealed partial class GpuBackend
             return sums;
         }
 
+        /// <summary>Bytes from one of the sums of a row in shared memory to the next: all rows lie between, so that a warp's accesses are neighbours.</summary>
+        private const uint SharedStride = ContrastiveTile.Size * 4;
+
         public static ContrastiveSumsOfRow LoadShared(uint address)
         {
-            Float4 low = LoadSharedFloat4(address), high = LoadSharedFloat4(address + 16);
             ContrastiveSumsOfRow sums;
-            sums.Largest = low.X;
-            sums.Sum = low.Y;
-            sums.All = low.Z;
-            sums.Positive = low.W;
-            sums.Count = high.X;
-            sums.TeacherLargest = high.Y;
-            sums.TeacherSum = high.Z;
-            sums.TeacherDot = high.W;
+            sums.Largest = LoadSharedFloat(address);
+            sums.Sum = LoadSharedFloat(address + SharedStride);
+            sums.All = LoadSharedFloat(address + (2 * SharedStride));
+            sums.Positive = LoadSharedFloat(address + (3 * SharedStride));
+            sums.Count = LoadSharedFloat(address + (4 * SharedStride));
+            sums.TeacherLargest = LoadSharedFloat(address + (5 * SharedStride));
+            sums.TeacherSum = LoadSharedFloat(address + (6 * SharedStride));
+            sums.TeacherDot = LoadSharedFloat(address + (7 * SharedStride));
             return sums;
         }
 
@@ -178,13 +180,13 @@ public sealed partial class GpuBackend
         public readonly void StoreShared(uint address)
         {
             InstructionsAmpere.StoreShared(address, Largest);
-            InstructionsAmpere.StoreShared(address + 4, Sum);
-            InstructionsAmpere.StoreShared(address + 8, All);
-            InstructionsAmpere.StoreShared(address + 12, Positive);
-            InstructionsAmpere.StoreShared(address + 16, Count);
-            InstructionsAmpere.StoreShared(address + 20, TeacherLargest);
-            InstructionsAmpere.StoreShared(address + 24, TeacherSum);
-            InstructionsAmpere.StoreShared(address + 28, TeacherDot);
+            InstructionsAmpere.StoreShared(address + SharedStride, Sum);
+            InstructionsAmpere.StoreShared(address + (2 * SharedStride), All);
+            InstructionsAmpere.StoreShared(address + (3 * SharedStride), Positive);
+            InstructionsAmpere.StoreShared(address + (4 * SharedStride), Count);
+            InstructionsAmpere.StoreShared(address + (5 * SharedStride), TeacherLargest);
+            InstructionsAmpere.StoreShared(address + (6 * SharedStride), TeacherSum);
+            InstructionsAmpere.StoreShared(address + (7 * SharedStride), TeacherDot);
         }
 
         /// <summary>Adds what another thread, warp or part has gathered of the same row.</summary>

@@ -33,6 +33,7 @@ public sealed class TensorCoreContrastiveTests
         Assert.Equal(0, backend.RentedCount);
         TensorCoreDevice.AssertLaunched(launches, "TensorCoreContrastiveKernel");
         TensorCoreDevice.AssertLaunched(launches, "TensorCoreContrastiveGradientKernel");
+        Assert.All(launches, launch => Assert.Equal(0, launch.Statistics.BankConflicts));
         float[][] expected = Run(new CpuBackend(), block, hasIds, hasTeacher, scale);
         string[] names = ["sums of the rows", "sums of the columns", "losses", "gradient of the rows", "gradient of the columns", "gradient of the scale"];
         for (int i = 0; i < names.Length; i++)
