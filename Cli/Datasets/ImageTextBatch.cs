@@ -1,3 +1,4 @@
+using MiniVlp.Autograd;
 using MiniVlp.Models;
 using MiniVlp.Tensors;
 
@@ -10,6 +11,7 @@ public sealed class ImageTextBatch
     private int[] _tokenIds = [];
     private int[] _mask = [];
     private int[] _pairIds = [];
+    private Tensor? _uploaded;
 
     /// <summary>Number of samples.</summary>
     public int Count { get; private set; }
@@ -47,6 +49,7 @@ public sealed class ImageTextBatch
     public void Resize(int count, int views, int imageSize, int textLength)
     {
         (Count, Views, ImageSize, TextLength) = (count, views, imageSize, textLength);
+        _uploaded = null;
         if (_pixels.Length < views * count * PixelsPerImage) _pixels = new float[views * count * PixelsPerImage];
         if (_pairIds.Length < count) _pairIds = new int[count];
         if (_tokenIds.Length >= count * textLength) return;
@@ -64,6 +67,21 @@ public sealed class ImageTextBatch
     /// <summary>The pixels of all pictures, [views, count, 3, size, size].</summary>
     public ReadOnlySpan<float> Pixels => _pixels.AsSpan(0, Views * Count * PixelsPerImage);
 
+    /// <summary>Uploads the pixels to where <see cref="Images"/> finds them until the batch is filled again.</summary>
+    /// <param name="room">[views · count, 3, size, size].</param>
+    public void Upload(Tensor room)
+    {
+        room.CopyFrom(Pixels);
+        _uploaded = room;
+    }
+
+    /// <summary>Puts the pictures of the first view into a tensor, [count, 3, size, size], from the device where they are there already.</summary>
+    public void CopyImagesTo(Tensor images)
+    {
+        if (_uploaded is null) images.CopyFrom(Pixels[..images.Shape.Length]);
+        else images.CopyFrom(Images(images.Device));
+    }
+
     /// <summary>The pixels of one picture.</summary>
     /// <param name="view">Which view of it.</param>
     /// <param name="index">Which sample.</param>
@@ -76,6 +94,7 @@ public sealed class ImageTextBatch
     public Tensor Images(Device device, Range? part = null, int view = 0)
     {
         (int start, int count) = (part ?? Range.All).GetOffsetAndLength(Count);
+        if (_uploaded is { } uploaded && ReferenceEquals(uploaded.Device, device)) return uploaded.Slice((view * Count) + start, count);
         return Tensor.FromArray(_pixels.AsSpan(((view * Count) + start) * PixelsPerImage, count * PixelsPerImage), [count, 3, ImageSize, ImageSize], device);
     }
 

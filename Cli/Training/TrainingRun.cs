@@ -128,6 +128,8 @@ public sealed class TrainingRun : IDisposable
     {
         Directory.CreateDirectory(_folder);
         using DataLoader<ImageTextBatch> loader = OpenLoader();
+        using BatchesAhead batches = new(loader, _parts.Device);
+        if (_parts.Device.Backend is GpuBackend { UploadsBesideKernels: true }) _trainer.WhileComputing = batches.Fetch;
         using TensorBoardWriter events = new(Path.Combine(_folder, "events"));
         TrainingPace pace = new(_options.Minutes);
         RunningLoss running = new(_history.Rows);
@@ -147,7 +149,9 @@ public sealed class TrainingRun : IDisposable
             StepResult step;
             try
             {
-                step = Train(loader);
+                ImageTextBatch batch = batches.Take();
+                step = _parts.Step(_trainer, batch, _options);
+                loader.Return(batch);
             }
             catch (NotFiniteNumberException exception)
             {
@@ -155,7 +159,8 @@ public sealed class TrainingRun : IDisposable
             }
 
             double seconds = pace.StepDone();
-            double epoch = loader.Epoch + ((double)loader.Position / _dataset.Count);
+            (long Epoch, int Position) place = batches.Place;
+            double epoch = place.Epoch + ((double)place.Position / _dataset.Count);
             float? temperature = _parts.Objective.Temperature is { } now ? now.ToTemperature(now.Parameter.Value.Item()) : null;
             TrainingMetrics metrics = new(
                 step.Step, epoch, step.Loss, step.LearningRate, step.GradientNorm,
@@ -176,13 +181,13 @@ public sealed class TrainingRun : IDisposable
             if (pace.PlanStepsLeft() is { } left) _schedule.TotalSteps = _trainer.Step + left;
             observer.Stepped(Progress(metrics, running, pace));
             if (pace.Seconds - savedAt < _options.SaveEvery.TotalSeconds) continue;
-            Save(loader, pace, events);
+            Save(batches.Place, pace, events);
             observer.Saved(_trainer.Step);
             savedAt = pace.Seconds;
         }
 
         _parts.Objective.Model.Evaluate();
-        Save(loader, pace, events);
+        Save(batches.Place, pace, events);
         observer.Saved(_trainer.Step);
         DrawChart();
         if (_parts.Draw is { } draw)
@@ -231,15 +236,6 @@ public sealed class TrainingRun : IDisposable
         return new DataLoader<ImageTextBatch>(_dataset.Count, loading, builder.Build);
     }
 
-    private StepResult Train(DataLoader<ImageTextBatch> loader)
-    {
-        // The loader goes on for ever, so there always is a next batch.
-        if (!loader.TryNext(out ImageTextBatch? batch)) throw new InvalidOperationException("The data loader has ended.");
-        StepResult step = _parts.Step(_trainer, batch, _options);
-        loader.Return(batch);
-        return step;
-    }
-
     /// <summary>Writes what was recorded, which shows how it came about; the checkpoint stays that of before.</summary>
     private ToolException Diverged(NotFiniteNumberException exception, TensorBoardWriter events)
     {
@@ -256,7 +252,7 @@ public sealed class TrainingRun : IDisposable
         return new TrainingProgress(latest, running.Loss, perStep > 0 ? _options.BatchSize / perStep : latest.SamplesPerSecond, _schedule.TotalSteps, left) { SmoothParts = running.Parts };
     }
 
-    private void Save(DataLoader<ImageTextBatch> loader, TrainingPace pace, TensorBoardWriter events)
+    private void Save((long Epoch, int Position) place, TrainingPace pace, TensorBoardWriter events)
     {
         Record(events);
 
@@ -267,8 +263,8 @@ public sealed class TrainingRun : IDisposable
         _trainer.Save(CheckpointFolder(_folder), new JsonObject
         {
             ["recipe"] = _recipe.Name,
-            ["epoch"] = loader.Epoch,
-            ["position"] = loader.Position,
+            ["epoch"] = place.Epoch,
+            ["position"] = place.Position,
             ["samples"] = _dataset.Count,
             ["fingerprint"] = _fingerprint.Value,
             ["batch_size"] = _options.BatchSize,

@@ -46,6 +46,9 @@ public sealed partial class GpuBackend : IBackend
     /// <summary>The name that the driver gives the device.</summary>
     public string DeviceName => _accelerator.Name;
 
+    /// <summary>Whether uploads return before they have arrived and travel beside the kernels: on CUDA. Elsewhere an upload waits for the device.</summary>
+    public bool UploadsBesideKernels => _uploads is not null;
+
     /// <summary>Multiprocessors of the device.</summary>
     internal int Multiprocessors => _accelerator.NumMultiprocessors;
 

@@ -61,11 +61,10 @@ public sealed class LossGraph : IDisposable
         _values = null;
     }
 
-    /// <summary>Loss and gradients of what the tensors hold now; gradients from before were cleared.</summary>
+    /// <summary>Puts loss and gradients of what the tensors hold now onto the device; gradients from before were cleared.</summary>
     /// <param name="parameters">What is trained; the same list each time.</param>
     /// <param name="isEager">Runs operation by operation in any case.</param>
-    /// <returns>The total, and the parts.</returns>
-    internal (float Total, LossPartValue[] Parts) Run(IReadOnlyList<Parameter> parameters, bool isEager)
+    internal void Run(IReadOnlyList<Parameter> parameters, bool isEager)
     {
         Device device = DeviceOf(parameters);
         if (isEager || device.Backend is not GpuBackend { SupportsGraphs: true } gpu || _runs < WarmUpRuns)
@@ -77,7 +76,11 @@ public sealed class LossGraph : IDisposable
             if (!IsRecorded || !ReferenceEquals(_parameters, parameters) || _precision != gpu.Precision || !ClaimGradients()) Record(gpu, parameters);
             _graph!.Launch();
         }
+    }
 
+    /// <summary>Waits for the total and the parts of the last <see cref="Run"/>.</summary>
+    internal (float Total, LossPartValue[] Parts) Read()
+    {
         float[] values = _values!.ToArray();
         return (values[0], _parts.Named(values));
     }

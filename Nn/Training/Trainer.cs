@@ -66,6 +66,12 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
     /// <summary>Called after each update, before the step is counted: for constraints such as CLIP's bound on the logit scale, or an EMA.</summary>
     public Action? AfterUpdate { get; set; }
 
+    /// <summary>
+    /// Called once in each step when loss and gradients are on their way on the device, and before anything waits for them: the time to bring the
+    /// next batch there. On the CPU everything is computed by then.
+    /// </summary>
+    public Action? WhileComputing { get; set; }
+
     /// <summary>One step on one batch.</summary>
     /// <param name="loss">Computes the loss, a scalar; it runs while a tape records.</param>
     /// <exception cref="NotFiniteNumberException">
@@ -77,6 +83,7 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
         using Tape tape = Tape.Record();
         Tensor value = loss();
         tape.Backward(value);
+        Computing();
         return value.Item();
     });
 
@@ -94,6 +101,7 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
             using Tape tape = Tape.Record();
             Tensor value = loss(i) * (1f / microBatches);
             tape.Backward(value);
+            if (i == microBatches - 1) Computing();
             sum += value.Item();
         }
 
@@ -101,7 +109,12 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
     });
 
     /// <summary>One step on a contrastive batch that is encoded piece by piece, with exactly the gradients of the whole.</summary>
-    public StepResult TrainStep(ContrastiveAccumulation batch) => UpdateBy(batch.AccumulateGradients);
+    public StepResult TrainStep(ContrastiveAccumulation batch) => UpdateBy(() =>
+    {
+        float loss = batch.AccumulateGradients();
+        Computing();
+        return loss;
+    });
 
     /// <summary>
     /// One step whose loss and gradients are one launch of a CUDA graph, once it is recorded; the bits are those of a step without. An objective may be
@@ -116,7 +129,9 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
         return Update(() =>
         {
             if (_objective is not null) _objective.Step = Step;
-            (float total, LossPartValue[] parts) = loss.Run(_parameters, _isLocating);
+            loss.Run(_parameters, _isLocating);
+            Computing();
+            (float total, LossPartValue[] parts) = loss.Read();
             return Apply(total, parts);
         });
     }
@@ -142,6 +157,7 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
             LossParts parts = objective.Loss(batch);
             Tensor gathered = parts.Gather();
             tape.Backward(parts.Total);
+            Computing();
             float[] values = gathered.ToArray();
             return Apply(values[0], parts.Named(values));
         });
@@ -237,6 +253,11 @@ public sealed class Trainer(Module model, Optimizer optimizer, TrainerOptions op
         => json[field] is JsonValue value && value.TryGetValue(out T? found)
             ? found
             : throw new InvalidDataException($"{path}: field '{field}' must be a {typeof(T).Name}, found {json[field]?.ToJsonString() ?? "nothing"}.");
+
+    private void Computing()
+    {
+        if (!_isLocating) WhileComputing?.Invoke();
+    }
 
     private IEnumerable<(string Name, ITrainingState State)> States => _objective?.State ?? [];
 

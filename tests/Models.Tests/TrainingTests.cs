@@ -50,6 +50,16 @@ public sealed class TrainingTests
     }
 
     [Fact]
+    public void WhileComputing_is_called_once_in_each_step()
+    {
+        using Run run = new();
+        int calls = 0;
+        run.Trainer.WhileComputing = () => Assert.Equal(run.Trainer.Step, calls++);
+        run.Train(3);
+        Assert.Equal(3, calls);
+    }
+
+    [Fact]
     public void ASecondSaveReplacesTheFirst()
     {
         using TemporaryFolder folder = new();

@@ -41,15 +41,27 @@ public sealed class TrainCommandTests : IDisposable
         if (!StandInDriver.UsesRealDriver) Assert.Equal(graphs + 12 - (2 * LossGraph.WarmUpRuns), StandInDriver.GraphLaunchCount);
     }
 
+    /// <summary>The next batch is fetched ahead on CUDA; a checkpoint must not skip it.</summary>
+    [Fact]
+    public void A_training_that_was_stopped_goes_on_with_the_batch_that_was_fetched_ahead()
+    {
+        SaveTinyModel(Path.Combine(_folder, "model"));
+        byte[] expected = Train("whole");
+        Train("parts", "--stop-after", "5");
+        Assert.Equal(expected, Run("parts", "--resume"));
+    }
+
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     /// <summary>Twelve steps with texts of two lengths, each of which begins with three steps that are not recorded; the weights afterwards.</summary>
-    private byte[] Train(string name, params string[] more)
+    private byte[] Train(string name, params string[] more) => Run(name, ["--model", Path.Combine(_folder, "model"), "--lr", "1e-2", .. more]);
+
+    private byte[] Run(string name, params string[] more)
     {
         string output = Path.Combine(_folder, name);
         using StringWriter text = new(), errors = new();
         int code = Tool.Run(
-            ["train", "--device", "cuda", "--model", Path.Combine(_folder, "model"), "--data", "scenes:train:16", "--batch", "4", "--steps", "12", "--lr", "1e-2", "--seed", "3", "--json", "--out", output, .. more],
+            ["train", "--device", "cuda", "--data", "scenes:train:16", "--batch", "4", "--steps", "12", "--seed", "3", "--json", "--out", output, .. more],
             text, errors, TestContext.Current.CancellationToken);
         Assert.True(code == 0, $"exit code {code}\n{text}\n{errors}");
         Assert.NotNull(JsonNode.Parse(text.ToString()));

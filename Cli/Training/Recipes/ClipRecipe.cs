@@ -129,7 +129,7 @@ public sealed class ClipRecipe : ITrainingRecipe
 
             public void Fill(ImageTextBatch batch)
             {
-                _images.CopyFrom(batch.Pixels);
+                batch.CopyImagesTo(_images);
                 _tokenIds.CopyFrom(batch.TokenIds);
                 _pairIds.CopyFrom(batch.PairIds);
             }
