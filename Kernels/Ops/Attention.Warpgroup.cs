@@ -104,7 +104,7 @@ public sealed partial class GpuBackend
     /// <summary>The tensor map of an operand of an attention, by heads.</summary>
     private ArrayView<float> HeadMap<TBox>(DeviceBuffer copy, in AttentionShape shape, int rows, int heads)
         where TBox : struct, IBoxSize
-        => Maps.Get(_stream, HeadBoxes<TBox>.Map(Input(copy), shape.Batch, rows, heads, shape.HeadSize));
+        => Maps.Get(HeadBoxes<TBox>.Map(Input(copy), shape.Batch, rows, heads, shape.HeadSize));
 
     /// <summary>Heads that make whole boxes of 64 columns.</summary>
     internal sealed class WarpgroupHeadsAttribute() : CatalogueAttribute(typeof(Head64), typeof(Head128));

@@ -51,6 +51,22 @@ public sealed class TrainCommandTests : IDisposable
         Assert.Equal(expected, Run("parts", "--resume"));
     }
 
+    [Fact]
+    public void A_training_does_not_depend_on_when_the_device_gets_to_its_work()
+    {
+        SaveTinyModel(Path.Combine(_folder, "model"));
+        byte[] expected = Train("at-once");
+        StandInDriver.IsLazy = true;
+        try
+        {
+            Assert.Equal(expected, Train("late", "--graph"));
+        }
+        finally
+        {
+            StandInDriver.IsLazy = false;
+        }
+    }
+
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     /// <summary>Twelve steps with texts of two lengths, each of which begins with three steps that are not recorded; the weights afterwards.</summary>

@@ -25,8 +25,9 @@ internal readonly record struct TensorMap(
 /// </summary>
 /// <param name="accelerator">Where the maps lie.</param>
 /// <param name="recorder">Knows of captured graphs.</param>
+/// <param name="uploads">Brings maps to the device in the order of the kernels.</param>
 /// <param name="capacity">Maps that have room, more than <see cref="MapsOfLaunch"/>.</param>
-internal sealed unsafe class TensorMaps(Accelerator accelerator, GraphRecorder recorder, int capacity) : IDisposable
+internal sealed unsafe class TensorMaps(Accelerator accelerator, GraphRecorder recorder, UploadRing uploads, int capacity) : IDisposable
 {
     private const int MapBytes = 128, MapFloats = MapBytes / sizeof(float);
     private const int BFloat16Type = 9, TensorFloat32Type = 11, Swizzle128Bytes = 3, PromoteTo256Bytes = 3;
@@ -40,8 +41,8 @@ internal sealed unsafe class TensorMaps(Accelerator accelerator, GraphRecorder r
     /// <summary>No launch has more maps than this.</summary>
     public const int MapsOfLaunch = 8;
 
-    /// <summary>The place of a map on the device; what is put there goes onto the stream.</summary>
-    public ArrayView<float> Get(AcceleratorStream stream, in TensorMap map)
+    /// <summary>The place of a map on the device, where the kernels from now on find it.</summary>
+    public ArrayView<float> Get(in TensorMap map)
     {
         _uses++;
         ref Entry entry = ref CollectionsMarshal.GetValueRefOrNullRef(_entries, map);
@@ -52,7 +53,7 @@ internal sealed unsafe class TensorMaps(Accelerator accelerator, GraphRecorder r
         }
 
         int place = NextPlace();
-        Put(stream, View(place), Encode(map));
+        Put(View(place), Encode(map));
         _entries.Add(map, new Entry { Place = place, LastUse = _uses });
         return View(place);
     }
@@ -89,11 +90,11 @@ internal sealed unsafe class TensorMaps(Accelerator accelerator, GraphRecorder r
     private ArrayView<float> View(int place) => _memory[place / capacity].View.BaseView.SubView(place % capacity * MapFloats, MapFloats);
 
     /// <summary>A captured copy would read the host's words when the graph is launched; during a capture the map goes there at once, on another stream.</summary>
-    private void Put(AcceleratorStream stream, ArrayView<float> place, float[] words)
+    private void Put(ArrayView<float> place, float[] words)
     {
         if (recorder.Held is null)
         {
-            place.CopyFromCPU(stream, words);
+            uploads.Upload(MemoryMarshal.AsBytes(words.AsSpan()), ViewArgument.Address(ref place));
             return;
         }
 

@@ -23,7 +23,7 @@ public sealed partial class GpuBackend
     /// <summary>Tensor maps that have room on the device; for tests, before the first is made.</summary>
     internal int TensorMapCapacity { get; set; } = 4096;
 
-    private TensorMaps Maps => _tensorMaps ??= new TensorMaps(_accelerator, _recorder, TensorMapCapacity);
+    private TensorMaps Maps => _tensorMaps ??= new TensorMaps(_accelerator, _recorder, _uploads!, TensorMapCapacity);
 
     /// <summary>How the operands of matrix products are rounded: not at all, unless it is set. Products of few rows or columns are not rounded.</summary>
     public MatMulPrecision Precision { get; set; }
@@ -166,7 +166,7 @@ public sealed partial class GpuBackend
         TensorMap mapA = a.Map(args.Rows, args.Depth, args, WgmmaMatMulKernel<TOperands, TSums, TActivation>.BoxRowsA, TOperands.IsTensorFloat32);
         TensorMap mapB = b.Map(args.Columns, args.Depth, args, WgmmaMatMulKernel<TOperands, TSums, TActivation>.BoxRowsB, TOperands.IsTensorFloat32);
         WgmmaMatMulKernel<TOperands, TSums, TActivation> kernel = new(
-            Maps.Get(_stream, mapA), Maps.Get(_stream, mapB), mapA.Matrices == 1 ? 1 : 0, mapB.Matrices == 1 ? 1 : 0, products,
+            Maps.Get(mapA), Maps.Get(mapB), mapA.Matrices == 1 ? 1 : 0, mapB.Matrices == 1 ? 1 : 0, products,
             args.Depth, plan.PartDepth, plan.Parts, epilogue);
         long blocks = (long)GroupCount(args.Rows, WgmmaMatMulKernel<TOperands, TSums, TActivation>.BlockRows)
             * GroupCount(args.Columns, TSums.Columns) * products * plan.Parts;

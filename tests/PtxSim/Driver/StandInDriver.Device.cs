@@ -121,7 +121,7 @@ public static unsafe partial class StandInDriver
     }
 
     [UnmanagedCallersOnly]
-    internal static int cuCtxSynchronize() => Success;
+    internal static int cuCtxSynchronize() => DrainAll();
 
     [UnmanagedCallersOnly]
     internal static int cuCtxGetCacheConfig(int* config)

@@ -51,8 +51,12 @@ public static unsafe partial class StandInDriver
     {
         if (!ExecutableGraphs.TryGetValue(executable, out Func<int>[]? work)) return InvalidHandle;
         GraphLaunchCount++;
-        foreach (Func<int> step in work) if (step() is not Success and int error) return error;
-        return Success;
+        return OnStream(stream, () =>
+        {
+            foreach (Func<int> step in work)
+                if (step() is not Success and int error) return error;
+            return Success;
+        });
     }
 
     /// <summary>An executable graph takes over another one that has as many steps.</summary>

@@ -40,6 +40,7 @@ public static unsafe partial class StandInDriver
     [UnmanagedCallersOnly]
     internal static int cuMemFreeHost(void* pointer)
     {
+        DrainAll();
         NativeMemory.AlignedFree(pointer);
         return Success;
     }
@@ -138,6 +139,7 @@ public static unsafe partial class StandInDriver
     private static int Free(ulong address)
     {
         if (address == 0) return Success;
+        DrainAll();
         long bytes = Memory.SizeAt(address);
         if (bytes < 0) return InvalidValue;
         Memory.Remove(address);
