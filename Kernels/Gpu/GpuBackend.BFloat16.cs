@@ -89,6 +89,14 @@ public sealed partial class GpuBackend
         return rounded;
     }
 
+    /// <summary>The elements of a buffer, rows of so many columns padded with zeros to a multiple of 4, for tensor cores that read floats as TF32; rented.</summary>
+    private DeviceBuffer WithPaddedRows(DeviceBuffer source, int columns)
+    {
+        DeviceBuffer copy = Rent(checked((int)((long)(source.Length / columns) * GroupCount(columns, Float4.Length) * Float4.Length)));
+        LaunchElements(new PadRowsKernel(Input(source), columns, Output(copy)), copy.Length / Float4.Length);
+        return copy;
+    }
+
     /// <summary>Returns the copy of a memory to the pool.</summary>
     private void DropCopy(GpuMemory memory)
     {
@@ -150,6 +158,26 @@ public sealed partial class GpuBackend
                 uint bits = Interop.FloatAsInt(x);
                 bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000;
                 Destination[i] = XMath.IsNaN(x) ? x : Interop.IntAsFloat(bits);
+            }
+        }
+    }
+    /// <summary>Copies rows that start anywhere to rows that start at multiples of 16 bytes; zeros follow, since the sum reads all of a chunk.</summary>
+    internal readonly record struct PadRowsKernel(ArrayView<float> Source, int Columns, ArrayView<float> Destination) : IGpuKernel
+    {
+        public static int GroupSize => 256;
+
+        public static CudaLevel Level => CudaLevel.Sm80;
+
+        public void Execute()
+        {
+            ulong destination = GlobalAddress(Destination);
+            long count = Destination.Length / Float4.Length;
+            int quads = (Columns + Float4.Length - 1) / Float4.Length;
+            for (long i = Grid.GlobalLinearIndex; i < count; i += Grid.DimX * GroupSize)
+            {
+                long row = i / quads;
+                int column = (int)(i - (row * quads)) * Float4.Length;
+                StoreGlobal(destination + ((ulong)i * 16), ScalarAccess.Load(Source, (row * Columns) + column, Columns - column));
             }
         }
     }

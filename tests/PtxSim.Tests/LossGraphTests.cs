@@ -12,8 +12,6 @@ namespace MiniVlp.PtxSim.Tests;
 /// <summary>Training steps whose loss and gradients are launched as one graph: the bits of steps without, one launch, and errors that change nothing.</summary>
 public sealed class LossGraphTests : StandInDriverTest
 {
-    private const int Batch = 3;
-
     private static readonly ClipConfig Config = new()
     {
         Vision = new() { Width = 16, Layers = 1, Heads = 2, HiddenWidth = 16 },
@@ -26,22 +24,46 @@ public sealed class LossGraphTests : StandInDriverTest
         EndTokenId = 9,
     };
 
-    /// <summary>The learning rate rises, gradients are clipped and the batch is another one in each step: nothing of that is frozen in the graph.</summary>
-    [Theory]
-    [InlineData(MatMulPrecision.Float32)]
-    [InlineData(MatMulPrecision.BFloat16)]
-    public void A_step_by_graph_has_the_bits_of_a_step_without(MatMulPrecision precision)
+    /// <summary>Large enough for tensor cores: products of 16 rows and more, heads of 32, at least 16 tokens.</summary>
+    private static readonly ClipConfig TensorCoreConfig = Config with
     {
-        Backend.Precision = precision;
+        Vision = new() { Width = 64, Layers = 1, Heads = 2, HiddenWidth = 64 },
+        Text = new() { Width = 64, Layers = 1, Heads = 2, HiddenWidth = 64 },
+        ProjectionSize = 32,
+        ImageSize = 16,
+        ContextLength = 16,
+    };
+
+    /// <summary>The learning rate rises, gradients are clipped and the batch is another one in each step: nothing of that is frozen in the graph.</summary>
+    [Fact]
+    public void A_step_by_graph_has_the_bits_of_a_step_without()
+    {
         Device device = new(Backend);
         using Run expected = new(device), run = new(device);
-        for (int step = 0; step < LossGraph.WarmUpRuns + 3; step++)
+        AssertSameSteps(expected, run);
+    }
+
+    /// <summary>The same in mixed precision, with products, attention and loss on tensor cores.</summary>
+    [Fact]
+    public void A_step_by_graph_on_tensor_cores_has_the_bits_of_a_step_without()
+    {
+        Backend.Precision = MatMulPrecision.BFloat16;
+        Device device = new(Backend);
+        using Run expected = new(device, TensorCoreConfig, batch: 16), run = new(device, TensorCoreConfig, batch: 16);
+        HashSet<string> launched = new(StringComparer.Ordinal);
+        StandInDriver.OnLaunch = (kernel, _) => launched.Add(kernel.Name.Split('_')[0]);
+        try
         {
-            Assert.Equal(step > LossGraph.WarmUpRuns, run.Graph.IsRecorded);
-            Assert.Equal(expected.Step(step, byGraph: false), run.Step(step, byGraph: true) with { Parts = [] });
+            AssertSameSteps(expected, run);
+        }
+        finally
+        {
+            StandInDriver.OnLaunch = null;
         }
 
-        AssertSameWeights(expected, run);
+        Assert.SkipWhen(StandInDriver.UsesRealDriver, "Only the stand-in driver tells what is launched.");
+        foreach (string kernel in (string[])["MmaMatMulKernel", "TensorCoreAttentionKernel", "TensorCoreQueryGradientKernel", "TensorCoreKeyGradientKernel", "TensorCoreContrastiveKernel", "TensorCoreContrastiveGradientKernel"])
+            Assert.Contains(kernel, launched);
     }
 
     [Fact]
@@ -159,25 +181,39 @@ public sealed class LossGraphTests : StandInDriverTest
         Assert.Equal(0, Backend.RentedBytes);
     }
 
+    private static void AssertSameSteps(Run expected, Run run)
+    {
+        for (int step = 0; step < LossGraph.WarmUpRuns + 3; step++)
+        {
+            Assert.Equal(step > LossGraph.WarmUpRuns, run.Graph.IsRecorded);
+            Assert.Equal(expected.Step(step, byGraph: false), run.Step(step, byGraph: true) with { Parts = [] });
+        }
+
+        AssertSameWeights(expected, run);
+    }
+
     private static void AssertSameWeights(Run expected, Run actual) => Assert.Equal(expected.Weights, actual.Weights);
 
     /// <summary>A tiny CLIP in training, whose batches come through tensors that stay.</summary>
     private sealed class Run : IDisposable
     {
+        private readonly ClipConfig _config;
         private readonly Tensor _images;
         private readonly IndexTensor _tokens;
 
-        public Run(Device device)
+        public Run(Device device, ClipConfig? config = null, int batch = 3)
         {
+            _config = config ?? Config;
+            Model = new Clip(_config);
             Model.Initialize(device, 1);
-            _images = Tensor.CreatePersistent([Batch, 3, Config.ImageSize, Config.ImageSize], device);
-            _tokens = IndexTensor.CreatePersistent([Batch, Config.ContextLength], device);
+            _images = Tensor.CreatePersistent([batch, 3, _config.ImageSize, _config.ImageSize], device);
+            _tokens = IndexTensor.CreatePersistent([batch, _config.ContextLength], device);
             AdamW optimizer = new(ParameterGroup.SplitByDecay(Model.NamedParameters(), 0.1), 0);
             Trainer = new Trainer(Model, optimizer, new TrainerOptions { Schedule = LearningRateSchedule.Constant(1e-2, warmUp: 20), ClipNorm = 0.1 });
             Graph = new LossGraph(Loss);
         }
 
-        public Clip Model { get; } = new(Config);
+        public Clip Model { get; }
 
         public Trainer Trainer { get; }
 
@@ -191,7 +227,7 @@ public sealed class LossGraphTests : StandInDriverTest
         {
             Random random = new(batch);
             _images.CopyFrom([.. Enumerable.Range(0, _images.Shape.Length).Select(_ => random.NextSingle())]);
-            _tokens.CopyFrom([.. Enumerable.Range(0, _tokens.Shape.Length).Select(i => (i + 1) % Config.ContextLength == 0 ? Config.EndTokenId : random.Next(Config.EndTokenId))]);
+            _tokens.CopyFrom([.. Enumerable.Range(0, _tokens.Shape.Length).Select(i => (i + 1) % _config.ContextLength == 0 ? _config.EndTokenId : random.Next(_config.EndTokenId))]);
         }
 
         public StepResult Step(int batch, bool byGraph, bool poison = false)

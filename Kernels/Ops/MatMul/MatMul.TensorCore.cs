@@ -14,7 +14,11 @@ public sealed partial class GpuBackend
     /// <summary>Most groups that a launch may have along the batch.</summary>
     private const int MostGroupsZ = 65535;
 
+    /// <summary>Tensor cores read rows in chunks of 16 bytes: so many elements.</summary>
+    private const int ChunkBytes = 16, FloatsOfChunk = 4, BFloat16OfChunk = 8;
+
     private int? _sharedBytesPerGroup;
+
     /// <summary>Whether products go by wgmma where the device has it; to measure it against mma.sync.</summary>
     internal bool UsesWarpgroupProducts { get; set; } = true;
 
@@ -56,18 +60,23 @@ public sealed partial class GpuBackend
         if (!HasShortOffsets(rowsA, columnsA) || !HasShortOffsets(rowsB, columnsB)) return false;
         if (Precision == MatMulPrecision.TensorFloat32)
         {
-            if (!IsAligned(a, columnsA, args.OuterStrideA, args.InnerStrideA) || !IsAligned(b, columnsB, args.OuterStrideB, args.InnerStrideB)) return false;
-            TensorCoreOperand left = new(Input(a), columnsA * 4L, args.OuterStrideA * 4L, args.InnerStrideA * 4L, args.TransposeA);
-            TensorCoreOperand right = new(Input(b), columnsB * 4L, args.OuterStrideB * 4L, args.InnerStrideB * 4L, isTransposedB);
-            TensorCoreMatMul<TensorFloat32Precision, TActivation>(args, left, right, a, b, c, bias, residual, preActivation);
+            bool isAlignedA = IsAligned(a, columnsA, args.OuterStrideA, args.InnerStrideA), isAlignedB = IsAligned(b, columnsB, args.OuterStrideB, args.InnerStrideB);
+            if (!isAlignedA && !CanPad(a, columnsA, args.OuterStrideA, args.InnerStrideA, FloatsOfChunk)) return false;
+            if (!isAlignedB && !CanPad(b, columnsB, args.OuterStrideB, args.InnerStrideB, FloatsOfChunk)) return false;
+            DeviceBuffer alignedA = isAlignedA ? a : WithPaddedRows(a, columnsA), alignedB = isAlignedB ? b : WithPaddedRows(b, columnsB);
+            TensorCoreMatMul<TensorFloat32Precision, TActivation>(
+                args, Padded(alignedA, columnsA, args.OuterStrideA, args.InnerStrideA, args.TransposeA, FloatsOfChunk),
+                Padded(alignedB, columnsB, args.OuterStrideB, args.InnerStrideB, isTransposedB, FloatsOfChunk), a, b, c, bias, residual, preActivation);
+            if (!isAlignedA) Return(alignedA);
+            if (!isAlignedB) Return(alignedB);
             return true;
         }
 
-        if (!CanPad(a, columnsA, args.OuterStrideA, args.InnerStrideA) || !CanPad(b, columnsB, args.OuterStrideB, args.InnerStrideB)) return false;
+        if (!CanPad(a, columnsA, args.OuterStrideA, args.InnerStrideA, BFloat16OfChunk) || !CanPad(b, columnsB, args.OuterStrideB, args.InnerStrideB, BFloat16OfChunk)) return false;
         DeviceBuffer copyA = BFloat16(a, columnsA), copyB = BFloat16(b, columnsB, copyA);
         TensorCoreMatMul<BFloat16Precision, TActivation>(
-            args, Padded(copyA, columnsA, args.OuterStrideA, args.InnerStrideA, args.TransposeA), Padded(copyB, columnsB, args.OuterStrideB, args.InnerStrideB, isTransposedB),
-            a, b, c, bias, residual, preActivation);
+            args, Padded(copyA, columnsA, args.OuterStrideA, args.InnerStrideA, args.TransposeA, BFloat16OfChunk),
+            Padded(copyB, columnsB, args.OuterStrideB, args.InnerStrideB, isTransposedB, BFloat16OfChunk), a, b, c, bias, residual, preActivation);
         ReturnUnkept(a, copyA);
         ReturnUnkept(b, copyB);
         return true;
@@ -80,15 +89,15 @@ public sealed partial class GpuBackend
     /// <summary>Whether 32 bits hold the offset of every row of a matrix, and of every row of a step beyond its end, with elements of 4 bytes.</summary>
     private static bool HasShortOffsets(int rows, int columns) => Math.Max(rows, 128L) * RoundUp8(columns) <= uint.MaxValue / 4;
 
-    /// <summary>Whether a copy with rows padded to a multiple of 8 can be addressed by the same strides.</summary>
-    private static bool CanPad(DeviceBuffer source, int columns, int outerStride, int innerStride)
-        => source.Length % columns == 0 && (columns % 8 == 0 ? ((outerStride | innerStride) & 7) == 0 : outerStride % columns == 0 && innerStride % columns == 0);
+    /// <summary>Whether a copy with rows padded to chunks of so many elements can be addressed by the same strides.</summary>
+    private static bool CanPad(DeviceBuffer source, int columns, int outerStride, int innerStride, int chunk)
+        => source.Length % columns == 0 && (columns % chunk == 0 ? outerStride % chunk == 0 && innerStride % chunk == 0 : outerStride % columns == 0 && innerStride % columns == 0);
 
-    /// <summary>The copy as an operand.</summary>
-    private static TensorCoreOperand Padded(DeviceBuffer copy, int columns, int outerStride, int innerStride, bool isStepContiguous)
+    /// <summary>What has rows padded to chunks of so many elements, as an operand; the strides are those without padding.</summary>
+    private static TensorCoreOperand Padded(DeviceBuffer buffer, int columns, int outerStride, int innerStride, bool isStepContiguous, int chunk)
     {
-        long padded = RoundUp8(columns);
-        return new(Input(copy), padded * 2, outerStride * padded / columns * 2, innerStride * padded / columns * 2, isStepContiguous);
+        long padded = ((long)columns + chunk - 1) / chunk * chunk, bytes = ChunkBytes / chunk;
+        return new(Input(buffer), padded * bytes, outerStride * padded / columns * bytes, innerStride * padded / columns * bytes, isStepContiguous);
     }
 
     private void TensorCoreMatMul<TPrecision, TActivation>(
@@ -98,6 +107,7 @@ public sealed partial class GpuBackend
         where TActivation : struct, IUnaryOp
     {
         bool hasWgmma = UsesWarpgroupProducts && Level >= CudaLevel.Sm90a && HasWgmmaLayout<TPrecision>(a, b) && a.HasOneBatchAxis(args) && b.HasOneBatchAxis(args);
+        if (!hasWgmma && FixedTile is { Tile: <= TensorCoreTileSize.Wgmma128x192 }) throw new InvalidOperationException($"{Name}: wgmma does not take these operands.");
         TensorCorePlan plan = FixedTile is { } tile
             ? TensorCorePlan.Of(args, 128 / TPrecision.Bytes, tile.Tile, tile.Parts)
             : TensorCorePlan.For(args, 128 / TPrecision.Bytes, Multiprocessors, SharedBytesPerGroup, hasWgmma);

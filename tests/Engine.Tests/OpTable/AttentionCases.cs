@@ -21,6 +21,8 @@ public static class AttentionCases
         new Setting("causal with more queries than keys", Batch: 2, Heads: 2, Queries: 20, Keys: 11, HeadSize: 8) { Causal = true }.Case(),
         new Setting("key mask", Batch: 3, Heads: 2, Queries: 5, Keys: 70, HeadSize: 8) { Masked = true }.Case() with { GradientSamples = 40 },
         new Setting("key mask, causal, grouped heads", Batch: 3, Heads: 6, Queries: 9, Keys: 17, HeadSize: 5) { KeyValueHeads = 2, Masked = true, Causal = true }.Case(),
+        new Setting("head of 32, key mask, causal, grouped heads", Batch: 2, Heads: 2, Queries: 17, Keys: 33, HeadSize: 32) { KeyValueHeads = 1, Masked = true, Causal = true }.Case() with { GradientSamples = 12 },
+        new Setting("head of 64, bias per head", Batch: 1, Heads: 2, Queries: 21, Keys: 18, HeadSize: 64) { BiasShape = [2, 21, 18] }.Case() with { GradientSamples = 12 },
         new Setting("bias per head", Batch: 2, Heads: 3, Queries: 9, Keys: 7, HeadSize: 4) { BiasShape = [3, 9, 7] }.Case(),
         new Setting("bias per head, sequences in groups of two", Batch: 5, Heads: 8, Queries: 3, Keys: 5, HeadSize: 4) { BiasShape = [8, 3, 5] }.Case(),
         new Setting("bias without sequences", Batch: 0, Heads: 2, Queries: 3, Keys: 5, HeadSize: 4) { BiasShape = [2, 3, 5] }.Case(),

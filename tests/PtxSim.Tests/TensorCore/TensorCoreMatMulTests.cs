@@ -49,44 +49,161 @@ public sealed class TensorCoreMatMulTests
     public void Bfloat16_by_wgmma_equals_the_reference(int width, string layout, int rows, int columns, int depth, int outer, int inner, int parts)
         => Check(MatMulPrecision.BFloat16, Enum.Parse<TensorCoreTileSize>($"Wgmma128x{width}"), layout, rows, columns, depth, outer, inner, parts);
 
+    /// <summary>Rows and offsets that are multiples of 4 are read where they lie; of others there are padded copies.</summary>
     [Theory]
-    [InlineData("64x64", "NN", 68, 36, 100, 2, 1, 1)]
-    [InlineData("64x64", "TT", 68, 68, 68, 1, 2, 1)]
-    [InlineData("128x128", "NT", 132, 132, 68, 1, 1, 1)]
-    [InlineData("128x128", "TN", 132, 132, 200, 1, 1, 3)]
-    [InlineData("128x256", "NT", 130, 260, 100, 1, 1, 1)]
-    [InlineData("128x256", "NN", 132, 260, 100, 1, 1, 1)]
-    [InlineData("128x256", "TN", 132, 260, 100, 1, 1, 1)]
-    public void Tf32_equals_the_reference(string tile, string layout, int rows, int columns, int depth, int outer, int inner, int parts)
-        => Check(MatMulPrecision.TensorFloat32, Enum.Parse<TensorCoreTileSize>("Tile" + tile), layout, rows, columns, depth, outer, inner, parts);
+    [InlineData("64x64", "NN", 68, 36, 100, 2, 1, 1, 4)]
+    [InlineData("64x64", "TT", 68, 68, 68, 1, 2, 1, 4)]
+    [InlineData("64x64", "NT", 64, 64, 62, 1, 1, 1, 0)]
+    [InlineData("64x64", "NN", 64, 30, 64, 2, 2, 1, 0)]
+    [InlineData("64x64", "TN", 65, 43, 101, 2, 1, 1, 3)]
+    [InlineData("64x64", "TT", 67, 69, 70, 1, 2, 1, 1)]
+    [InlineData("128x128", "NT", 132, 132, 68, 1, 1, 1, 4)]
+    [InlineData("128x128", "TN", 132, 132, 200, 1, 1, 3, 4)]
+    [InlineData("128x128", "NT", 129, 131, 90, 1, 2, 1, 2)]
+    [InlineData("128x128", "TT", 132, 132, 68, 1, 1, 1, 3)]
+    [InlineData("128x256", "NT", 130, 260, 100, 1, 1, 1, 4)]
+    [InlineData("128x256", "NN", 132, 260, 100, 1, 1, 1, 4)]
+    [InlineData("128x256", "TN", 132, 260, 100, 1, 1, 1, 4)]
+    [InlineData("128x256", "NN", 130, 299, 66, 1, 1, 1, 3)]
+    [InlineData("128x256", "TN", 133, 262, 133, 1, 1, 2, 1)]
+    public void Tf32_equals_the_reference(string tile, string layout, int rows, int columns, int depth, int outer, int inner, int parts, int offset)
+        => Check(MatMulPrecision.TensorFloat32, Enum.Parse<TensorCoreTileSize>("Tile" + tile), layout, rows, columns, depth, outer, inner, parts, offset);
 
     /// <summary>wgmma takes float32 with contiguous depth alone; the copies by TMA round it.</summary>
     [Theory]
-    [InlineData(256, 200, 520, 200, 1, 1, 1)]
-    [InlineData(256, 130, 300, 36, 2, 1, 1)]
-    [InlineData(256, 200, 260, 332, 1, 1, 3)]
-    [InlineData(256, 16, 24, 100, 1, 140, 1)]
-    [InlineData(192, 200, 400, 200, 1, 1, 1)]
-    [InlineData(192, 130, 200, 332, 2, 1, 3)]
-    public void Tf32_by_wgmma_equals_the_reference(int width, int rows, int columns, int depth, int outer, int inner, int parts)
-        => Check(MatMulPrecision.TensorFloat32, Enum.Parse<TensorCoreTileSize>($"Wgmma128x{width}"), "NT", rows, columns, depth, outer, inner, parts);
+    [InlineData(256, 200, 520, 200, 1, 1, 1, 4)]
+    [InlineData(256, 130, 300, 36, 2, 1, 1, 4)]
+    [InlineData(256, 200, 260, 332, 1, 1, 3, 4)]
+    [InlineData(256, 16, 24, 100, 1, 140, 1, 4)]
+    [InlineData(256, 130, 270, 61, 2, 1, 1, 3)]
+    [InlineData(256, 40, 260, 64, 1, 1, 1, 1)]
+    [InlineData(192, 200, 400, 200, 1, 1, 1, 4)]
+    [InlineData(192, 130, 200, 332, 2, 1, 3, 4)]
+    [InlineData(192, 130, 200, 199, 1, 2, 3, 2)]
+    public void Tf32_by_wgmma_equals_the_reference(int width, int rows, int columns, int depth, int outer, int inner, int parts, int offset)
+        => Check(MatMulPrecision.TensorFloat32, Enum.Parse<TensorCoreTileSize>($"Wgmma128x{width}"), "NT", rows, columns, depth, outer, inner, parts, offset);
 
-    /// <summary>C = GELU(z) + residual with z = sums + bias, which is stored: 128 bits at a time.</summary>
-    [Fact]
-    public void The_epilogue_applies_an_activation()
+    /// <summary>Sizes and offsets by chance: what is worth tensor cores is multiplied by them, whatever they need for it.</summary>
+    [Theory]
+    [InlineData(MatMulPrecision.BFloat16)]
+    [InlineData(MatMulPrecision.TensorFloat32)]
+    public void Every_shape_that_is_worth_it_is_multiplied_by_tensor_cores(MatMulPrecision precision)
     {
         using GpuBackend backend = CreateBackend();
+        backend.Precision = precision;
+        Random random = new(5);
+        for (int i = 0; i < 24; i++)
+        {
+            MatMulArgs args = new(random.Next(32, 80), random.Next(32, 80), random.Next(32, 80)) { TransposeA = (i & 1) != 0, TransposeB = (i & 2) != 0 };
+            float[] valuesA = Numbers(args.Rows * args.Depth, i), valuesB = Numbers(args.Depth * args.Columns, i + 100), result = new float[args.Rows * args.Columns];
+            DeviceBuffer a = Upload(backend, valuesA, random.Next(8)), b = Upload(backend, valuesB, random.Next(8)), c = backend.Rent(result.Length);
+            AssertOnTensorCores(Launched(() => backend.MatMul(args, a, b, c)));
+            backend.Download(c, result);
+            AssertNear(Reference(args, Rounded(valuesA, precision), Rounded(valuesB, precision)), result);
+            foreach (DeviceBuffer buffer in (DeviceBuffer[])[a, b, c]) backend.Return(buffer);
+            Assert.Equal(0, backend.RentedCount);
+        }
+    }
+
+    /// <summary>Batch strides of 0: one matrix for all products, or (which no tensor map can say) for those along one axis of the batch.</summary>
+    [Theory]
+    [InlineData(MatMulPrecision.BFloat16, "Wgmma128x256", "NT", "one", "many", 1)]
+    [InlineData(MatMulPrecision.BFloat16, "Wgmma128x256", "TN", "many", "one", 1)]
+    [InlineData(MatMulPrecision.BFloat16, "Wgmma128x192", "NN", "one", "one", 1)]
+    [InlineData(MatMulPrecision.BFloat16, "Wgmma128x192", "TT", "many", "one", 2)]
+    [InlineData(MatMulPrecision.TensorFloat32, "Wgmma128x256", "NT", "many", "one", 1)]
+    [InlineData(MatMulPrecision.TensorFloat32, "Wgmma128x192", "NT", "one", "many", 2)]
+    [InlineData(MatMulPrecision.BFloat16, "Tile128x256", "NT", "one", "many", 1)]
+    [InlineData(MatMulPrecision.BFloat16, "Tile128x128", "TN", "many", "one", 2)]
+    [InlineData(MatMulPrecision.BFloat16, "Tile64x64", "NN", "inner", "outer", 1)]
+    [InlineData(MatMulPrecision.TensorFloat32, "Tile64x64", "NN", "outer", "one", 1)]
+    [InlineData(MatMulPrecision.TensorFloat32, "Tile128x128", "TT", "one", "inner", 1)]
+    public void Products_may_share_an_operand(MatMulPrecision precision, string tile, string layout, string left, string right, int parts)
+    {
+        const int Rows = 37, Columns = 50, Depth = 70, Outer = 2, Inner = 3;
+        using GpuBackend backend = CreateBackend();
+        backend.Precision = precision;
+        backend.FixedTile = (Enum.Parse<TensorCoreTileSize>(tile), parts);
+        (int matricesA, int outerA, int innerA) = Strides(left, Rows * Depth);
+        (int matricesB, int outerB, int innerB) = Strides(right, Depth * Columns);
+        MatMulArgs args = new(Rows, Columns, Depth)
+        {
+            TransposeA = layout[0] == 'T',
+            TransposeB = layout[1] == 'T',
+            OuterBatch = Outer,
+            InnerBatch = Inner,
+            OuterStrideA = outerA,
+            InnerStrideA = innerA,
+            OuterStrideB = outerB,
+            InnerStrideB = innerB,
+        };
+        float[] valuesA = Numbers(matricesA * Rows * Depth, 1), valuesB = Numbers(matricesB * Depth * Columns, 2), result = new float[Outer * Inner * Rows * Columns];
+        DeviceBuffer a = Upload(backend, valuesA), b = Upload(backend, valuesB), c = backend.Rent(result.Length);
+        AssertLaunched(tile, Launched(() => backend.MatMul(args, a, b, c)));
+        backend.Download(c, result);
+        AssertNear(Reference(args, Rounded(valuesA, precision), Rounded(valuesB, precision)), result);
+        foreach (DeviceBuffer buffer in (DeviceBuffer[])[a, b, c]) backend.Return(buffer);
+        Assert.Equal(0, backend.RentedCount);
+
+        static (int Matrices, int Outer, int Inner) Strides(string matrices, int size) => matrices switch
+        {
+            "one" => (1, 0, 0),
+            "outer" => (Outer, size, 0),
+            "inner" => (Inner, 0, size),
+            _ => (Outer * Inner, Inner * size, size),
+        };
+    }
+
+    /// <summary>A tile by wgmma cannot be forced on operands that wgmma does not take: TF32 with contiguous steps, and matrices that are not evenly spaced.</summary>
+    [Fact]
+    public void Wgmma_is_refused_where_it_would_be_wrong()
+    {
+        using GpuBackend backend = CreateBackend();
+        backend.FixedTile = (TensorCoreTileSize.Wgmma128x192, 1);
+        DeviceBuffer a = Upload(backend, Numbers(2 * 32 * 32, 1)), b = Upload(backend, Numbers(32 * 32, 2)), c = backend.Rent(4 * 32 * 32);
+        backend.Precision = MatMulPrecision.TensorFloat32;
+        Assert.Throws<InvalidOperationException>(() => backend.MatMul(new MatMulArgs(32, 32, 32), a.Slice(0, 32 * 32), b, c.Slice(0, 32 * 32)));
         backend.Precision = MatMulPrecision.BFloat16;
-        MatMulArgs args = new(70, 36, 40) { TransposeB = true };
-        float[] a = Numbers(70 * 40, 1), b = Numbers(36 * 40, 2), bias = Numbers(36, 3), residual = Numbers(70 * 36, 4), z = new float[70 * 36], result = new float[70 * 36];
-        DeviceBuffer[] buffers = [Upload(backend, a), Upload(backend, b), backend.Rent(70 * 36), Upload(backend, bias), Upload(backend, residual), backend.Rent(70 * 36)];
-        backend.MatMul<Gelu>(args, buffers[0], buffers[1], buffers[2], buffers[3], buffers[4], buffers[5]);
-        backend.Download(buffers[2], result);
-        backend.Download(buffers[5], z);
-        double[] expected = [.. Reference(args, Rounded(a, MatMulPrecision.BFloat16), Rounded(b, MatMulPrecision.BFloat16)).Select((sum, i) => sum + bias[i % 36])];
+        Assert.Throws<InvalidOperationException>(() => backend.MatMul(new MatMulArgs(32, 32, 32) { OuterBatch = 2, InnerBatch = 2, OuterStrideA = 32 * 32 }, a, b, c));
+    }
+
+    /// <summary>
+    /// C = GELU(z) + residual with z = α · sums + β · C + bias, which is stored: 128 bits at a time. C was an operand before, so that its copy is written
+    /// beside it; the product of it says whether both agree.
+    /// </summary>
+    [Theory]
+    [InlineData(MatMulPrecision.BFloat16, "Wgmma128x256", 140, 264)]
+    [InlineData(MatMulPrecision.BFloat16, "Wgmma128x192", 140, 264)]
+    [InlineData(MatMulPrecision.TensorFloat32, "Wgmma128x256", 140, 264)]
+    [InlineData(MatMulPrecision.BFloat16, "Tile128x256", 140, 264)]
+    [InlineData(MatMulPrecision.TensorFloat32, "Tile128x256", 140, 264)]
+    [InlineData(MatMulPrecision.BFloat16, "Tile128x128", 140, 136)]
+    [InlineData(MatMulPrecision.BFloat16, "Tile64x64", 70, 72)]
+    public void The_epilogue_applies_an_activation(MatMulPrecision precision, string tile, int rows, int columns)
+    {
+        const int Depth = 40, NextColumns = 32;
+        using GpuBackend backend = CreateBackend();
+        backend.Precision = precision;
+        backend.FixedTile = (Enum.Parse<TensorCoreTileSize>(tile), 1);
+        MatMulArgs args = new(rows, columns, Depth) { TransposeB = true, Alpha = 0.3f, Beta = 0.5f }, next = new(rows, NextColumns, columns) { TransposeB = true };
+        float[] valuesA = Numbers(rows * Depth, 1), valuesB = Numbers(columns * Depth, 2), valuesBias = Numbers(columns, 3), valuesResidual = Numbers(rows * columns, 4);
+        float[] valuesC = Numbers(rows * columns, 5), valuesWeight = Numbers(NextColumns * columns, 6), z = new float[rows * columns], result = new float[rows * columns], product = new float[rows * NextColumns];
+        DeviceBuffer a = Upload(backend, valuesA), b = Upload(backend, valuesB), bias = Upload(backend, valuesBias), residual = Upload(backend, valuesResidual);
+        DeviceBuffer c = Upload(backend, valuesC), preActivation = backend.Rent(rows * columns), weight = Upload(backend, valuesWeight), after = backend.Rent(product.Length);
+        backend.MatMul(next, c, weight, after);
+        AssertLaunched(tile, Launched(() => backend.MatMul<Gelu>(args, a, b, c, bias, residual, preActivation)));
+        backend.Download(c, result);
+        backend.Download(preActivation, z);
+        double[] expected = [.. Reference(args, Rounded(valuesA, precision), Rounded(valuesB, precision)).Select((sum, i) => (0.3 * sum) + (0.5 * valuesC[i]) + valuesBias[i % columns])];
         AssertNear(expected, z);
-        AssertNear([.. expected.Select((value, i) => Gelu.Forward((float)value) + (double)residual[i])], result);
-        foreach (DeviceBuffer buffer in buffers) backend.Return(buffer);
+        AssertNear([.. expected.Select((value, i) => Gelu.Forward((float)value) + (double)valuesResidual[i])], result);
+
+        List<string> launched = Launched(() => backend.MatMul(next, c, weight, after));
+        Assert.DoesNotContain(launched, name => name.StartsWith("ToBFloat16Kernel", StringComparison.Ordinal));
+        backend.Download(after, product);
+        AssertNear(Reference(next, Rounded(result, precision), Rounded(valuesWeight, precision)), product);
+        foreach (DeviceBuffer buffer in (DeviceBuffer[])[a, b, c, bias, residual, preActivation, weight, after]) backend.Return(buffer);
+        Assert.Equal(0, backend.RentedCount);
     }
 
     /// <summary>A parameter is converted once for each change of it, and its copy goes back to the pool with it.</summary>
@@ -185,7 +302,7 @@ public sealed class TensorCoreMatMulTests
     }
 
     /// <summary>Without anything else, then as C = α · sums + β · C + bias + residual, from the middle of larger memories.</summary>
-    private static void Check(MatMulPrecision precision, TensorCoreTileSize tile, string layout, int rows, int columns, int depth, int outer, int inner, int parts)
+    private static void Check(MatMulPrecision precision, TensorCoreTileSize tile, string layout, int rows, int columns, int depth, int outer, int inner, int parts, int offset = 3)
     {
         using GpuBackend backend = CreateBackend();
         backend.Precision = precision;
@@ -203,15 +320,11 @@ public sealed class TensorCoreMatMulTests
             InnerStrideB = depth * columns,
         };
 
-        // In bfloat16 the copy is aligned whatever the operand is; TF32 reads the operands themselves.
-        int offset = precision == MatMulPrecision.BFloat16 ? 3 : 4;
         float[] valuesA = Numbers(products * rows * depth, 1), valuesB = Numbers(products * depth * columns, 2), valuesC = Numbers(products * rows * columns, 3);
         DeviceBuffer a = Upload(backend, valuesA, offset), b = Upload(backend, valuesB, offset), c = Upload(backend, valuesC);
         float[] result = new float[valuesC.Length], roundedA = Rounded(valuesA, precision), roundedB = Rounded(valuesB, precision);
         double[] sums = Reference(args, roundedA, roundedB);
-        string kernel = tile <= TensorCoreTileSize.Wgmma128x192 ? "WgmmaMatMulKernel" : "MmaMatMulKernel";
-        List<string> launched = Launched(() => backend.MatMul(args, a, b, c));
-        if (!StandInDriver.UsesRealDriver) Assert.Contains(launched, name => name.StartsWith(kernel, StringComparison.Ordinal));
+        AssertLaunched(tile.ToString(), Launched(() => backend.MatMul(args, a, b, c)));
         backend.Download(c, result);
         AssertNear(sums, result);
 
@@ -254,6 +367,20 @@ public sealed class TensorCoreMatMulTests
         }
 
         return names;
+    }
+
+    /// <summary>The kernel of a tile is among the launches; only the stand-in driver tells.</summary>
+    private static void AssertLaunched(string tile, List<string> launched)
+    {
+        string kernel = tile.StartsWith("Wgmma", StringComparison.Ordinal) ? "WgmmaMatMulKernel" : "MmaMatMulKernel";
+        if (!StandInDriver.UsesRealDriver) Assert.Contains(launched, name => name.StartsWith(kernel, StringComparison.Ordinal));
+    }
+
+    /// <summary>A kernel of the tensor cores is among the launches; only the stand-in driver tells.</summary>
+    private static void AssertOnTensorCores(List<string> launched)
+    {
+        if (StandInDriver.UsesRealDriver) return;
+        Assert.Contains(launched, name => name.StartsWith("MmaMatMulKernel", StringComparison.Ordinal) || name.StartsWith("WgmmaMatMulKernel", StringComparison.Ordinal));
     }
 
     private static DeviceBuffer Upload(GpuBackend backend, float[] values, int offset = 0)
