@@ -66,14 +66,14 @@ public sealed partial class GpuBackend : IBackend
     /// <param name="checkGuards">Test mode: fresh buffers hold NaN and writes outside of a buffer throw when it is returned.</param>
     /// <exception cref="PlatformNotSupportedException">There is no such device, or the driver does not open it; the message says why.</exception>
     public static GpuBackend CreateCuda(int index = 0, bool checkGuards = false)
-        => Create(builder => builder.Cuda(), AcceleratorType.Cuda, "cuda", index, checkGuards);
+        => Create(builder => builder.Cuda(device => GpuSearch.ProblemOf(device) is null), AcceleratorType.Cuda, "cuda", index, checkGuards);
 
     /// <summary>An OpenCL device.</summary>
     /// <param name="index">Which one, in the order of platforms and their devices.</param>
     /// <param name="checkGuards">Test mode: fresh buffers hold NaN and writes outside of a buffer throw when it is returned.</param>
     /// <exception cref="PlatformNotSupportedException">There is no such device, none with what compiled kernels need, or the driver does not open it; the message says why.</exception>
     public static GpuBackend CreateOpenCl(int index = 0, bool checkGuards = false)
-        => Create(builder => builder.OpenCL(), AcceleratorType.OpenCL, "opencl", index, checkGuards);
+        => Create(builder => builder.OpenCL(device => GpuSearch.ProblemOf(device) is null), AcceleratorType.OpenCL, "opencl", index, checkGuards);
 
     /// <summary>
     /// ILGPU's CPU accelerator, which runs the kernels as ordinary .NET code: a breakpoint inside of a kernel works. Barriers make it over a
