@@ -15,8 +15,8 @@ public sealed class Device(IBackend backend) : IDisposable
     public static Device Cpu => SharedCpu.Value;
 
     /// <summary>
-    /// The fastest device that works: the first CUDA device, else the first OpenCL GPU, else <see cref="Cpu"/>. A GPU that is there but fails its
-    /// self-test is passed over with one line on standard error; use <see cref="FindBest"/> to get that line elsewhere.
+    /// The fastest device that works: the first CUDA device, else the first OpenCL GPU, else <see cref="Cpu"/>. A GPU that is there but cannot be
+    /// opened, or fails its self-test, is passed over with one line on standard error; use <see cref="FindBest"/> to get that line elsewhere.
     /// </summary>
     public static Device Best => SharedBest.Value;
 
@@ -30,12 +30,12 @@ public sealed class Device(IBackend backend) : IDisposable
 
     /// <summary>A CUDA device, shared by the whole process; it is never disposed.</summary>
     /// <param name="index">Which one, in the driver's order.</param>
-    /// <exception cref="PlatformNotSupportedException">There is no such device; the message says what is missing.</exception>
+    /// <exception cref="PlatformNotSupportedException">There is no such device, or it cannot be opened; the message says what is missing.</exception>
     public static Device Cuda(int index = 0) => Shared("cuda", index, () => GpuBackend.CreateCuda(index));
 
     /// <summary>An OpenCL device, shared by the whole process; it is never disposed.</summary>
     /// <param name="index">Which one, in the order of platforms and their devices.</param>
-    /// <exception cref="PlatformNotSupportedException">There is no such device; the message says what is missing.</exception>
+    /// <exception cref="PlatformNotSupportedException">There is no such device, or it cannot be opened; the message says what is missing.</exception>
     public static Device OpenCl(int index = 0) => Shared("opencl", index, () => GpuBackend.CreateOpenCl(index));
 
     /// <summary>
@@ -56,7 +56,7 @@ public sealed class Device(IBackend backend) : IDisposable
                 if (((GpuBackend)device.Backend).SelfTest() is not { } failure) return device;
                 warn($"{found.Id} ({found.Name}) failed its self-test and is not used: {failure}.");
             }
-            catch (Exception exception) when (exception is PlatformNotSupportedException or NotSupportedException or OutOfMemoryException)
+            catch (PlatformNotSupportedException exception)
             {
                 warn($"{found.Id} ({found.Name}) cannot be used: {exception.Message}");
             }
@@ -80,6 +80,17 @@ public sealed class Device(IBackend backend) : IDisposable
     private static Device Shared(string kind, int index, Func<IBackend> create)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(index);
-        return SharedGpus.GetOrAdd($"{kind}:{index}", _ => new Lazy<Device>(() => new Device(create()) { IsShared = true })).Value;
+        string key = $"{kind}:{index}";
+        Lazy<Device> shared = SharedGpus.GetOrAdd(key, _ => new Lazy<Device>(() => new Device(create()) { IsShared = true }));
+        try
+        {
+            return shared.Value;
+        }
+        catch
+        {
+            // It would be thrown for ever; a device that is busy or full now may be opened later.
+            SharedGpus.TryRemove(KeyValuePair.Create(key, shared));
+            throw;
+        }
     }
 }

@@ -22,7 +22,7 @@ internal sealed record DeviceChoice(string Kind, int Index)
     /// <summary>The device.</summary>
     /// <param name="threads">Threads of the CPU.</param>
     /// <param name="warn">Gets a sentence for each GPU that is passed over.</param>
-    /// <exception cref="ToolException">There is no such device, or it failed its self-test.</exception>
+    /// <exception cref="ToolException">There is no such device, it cannot be opened, or it failed its self-test.</exception>
     public Device Open(int threads, Action<string> warn)
     {
         try

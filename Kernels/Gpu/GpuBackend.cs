@@ -67,16 +67,16 @@ public sealed partial class GpuBackend : IBackend
     /// <summary>A CUDA device.</summary>
     /// <param name="index">Which one, in the driver's order.</param>
     /// <param name="checkGuards">Test mode: fresh buffers hold NaN and writes outside of a buffer throw when it is returned.</param>
-    /// <exception cref="PlatformNotSupportedException">There is no such device.</exception>
+    /// <exception cref="PlatformNotSupportedException">There is no such device, or the driver does not open it; the message says why.</exception>
     public static GpuBackend CreateCuda(int index = 0, bool checkGuards = false)
-        => Create(builder => builder.Cuda(), AcceleratorType.Cuda, "cuda", index, checkGuards);
+        => Create(builder => builder.Cuda(device => GpuSearch.ProblemOf(device) is null), AcceleratorType.Cuda, "cuda", index, checkGuards);
 
     /// <summary>An OpenCL device.</summary>
     /// <param name="index">Which one, in the order of platforms and their devices.</param>
     /// <param name="checkGuards">Test mode: fresh buffers hold NaN and writes outside of a buffer throw when it is returned.</param>
-    /// <exception cref="PlatformNotSupportedException">There is no such device, or none with the generic address space that ILGPU needs.</exception>
+    /// <exception cref="PlatformNotSupportedException">There is no such device, none with what compiled kernels need, or the driver does not open it; the message says why.</exception>
     public static GpuBackend CreateOpenCl(int index = 0, bool checkGuards = false)
-        => Create(builder => builder.OpenCL(), AcceleratorType.OpenCL, "opencl", index, checkGuards);
+        => Create(builder => builder.OpenCL(device => GpuSearch.ProblemOf(device) is null), AcceleratorType.OpenCL, "opencl", index, checkGuards);
 
     /// <summary>
     /// ILGPU's CPU accelerator, which runs the kernels as ordinary .NET code: a breakpoint inside of a kernel works. Barriers make it over a
@@ -179,13 +179,15 @@ public sealed partial class GpuBackend : IBackend
     {
         ArgumentOutOfRangeException.ThrowIfNegative(index);
         CudaLibrary.Install();
-        Context context = Context.Create(builder =>
-        {
-            addDevices(builder);
-            builder.EnableAlgorithms().Optimize(OptimizationLevel.O2).Inlining(InliningMode.Aggressive);
-        });
+        string id = index == 0 ? name : $"{name}:{index}";
+        Context? context = null;
         try
         {
+            context = Context.Create(builder =>
+            {
+                addDevices(builder);
+                builder.EnableAlgorithms().Optimize(OptimizationLevel.O2).Inlining(InliningMode.Aggressive);
+            });
             ILGPU.Runtime.Device[] devices = [.. context.Devices.Where(device => device.AcceleratorType == type)];
             if (index >= devices.Length)
             {
@@ -195,11 +197,16 @@ public sealed partial class GpuBackend : IBackend
                 throw new PlatformNotSupportedException($"There is no device {name}:{index}; {devices.Length} {(devices.Length == 1 ? "was" : "were")} found. {why}".TrimEnd());
             }
 
-            return new GpuBackend(context, devices[index], index == 0 ? name : $"{name}:{index}", checkGuards);
+            return new GpuBackend(context, devices[index], id, checkGuards);
+        }
+        catch (Exception exception) when (exception is not PlatformNotSupportedException && GpuFailure.Is(exception))
+        {
+            context?.Dispose();
+            throw new PlatformNotSupportedException($"The device {id} is there and cannot be opened: {exception.Message}", exception);
         }
         catch
         {
-            context.Dispose();
+            context?.Dispose();
             throw;
         }
     }

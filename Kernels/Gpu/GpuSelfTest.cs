@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace MiniVlp.Kernels.Gpu;
 
 /// <summary>
@@ -20,7 +18,7 @@ internal static class GpuSelfTest
                 ?? Compare("a matrix product", gpu, cpu, Product, 1e-4f)
                 ?? Compare("a softmax", gpu, cpu, Softmax, 1e-5f);
         }
-        catch (Exception exception) when (exception is InvalidOperationException or NotSupportedException or ExternalException or ILGPU.InternalCompilerException || exception.GetType().Namespace?.StartsWith("ILGPU", StringComparison.Ordinal) == true)
+        catch (Exception exception) when (GpuFailure.Is(exception))
         {
             return $"a kernel failed: {exception.Message}";
         }

@@ -4,7 +4,7 @@ using ILGPU.Runtime.Cuda;
 
 namespace MiniVlp.Kernels.Gpu.Cuda;
 
-/// <summary>The calls of the CUDA driver that ILGPU does not bind. Each returns the driver's error code; see <see cref="ThrowIfFailed"/>.</summary>
+/// <summary>The calls of the CUDA driver that ILGPU does not bind, or whose errors it keeps to itself. Each returns the driver's error code; see <see cref="ThrowIfFailed"/>.</summary>
 internal static unsafe partial class CudaDriver
 {
     /// <summary>The name by which ILGPU imports the driver on Linux; <see cref="CudaLibrary"/> finds it on every system.</summary>
@@ -19,6 +19,26 @@ internal static unsafe partial class CudaDriver
     {
         if (result != 0) throw new InvalidOperationException($"{call.Split('(')[0].Split('.')[^1]}: {CudaAPI.CurrentAPI.GetErrorString((CudaError)result)} ({(CudaError)result})");
     }
+
+    /// <summary>An error as the driver names it: works before <see cref="Initialize"/>, and for codes that ILGPU has no name for.</summary>
+    public static string Describe(int result)
+    {
+        string? name = GetErrorName(result, out nint text) == 0 ? Marshal.PtrToStringUTF8(text) : null;
+        string? meaning = GetErrorString(result, out text) == 0 ? Marshal.PtrToStringUTF8(text) : null;
+        return $"{name ?? "an unknown error"} ({result}): {meaning ?? "the driver does not say what it means"}";
+    }
+
+    [LibraryImport(Library, EntryPoint = "cuInit")]
+    public static partial int Initialize(uint flags);
+
+    [LibraryImport(Library, EntryPoint = "cuDeviceGetCount")]
+    public static partial int GetDeviceCount(out int count);
+
+    [LibraryImport(Library, EntryPoint = "cuGetErrorName")]
+    private static partial int GetErrorName(int error, out nint text);
+
+    [LibraryImport(Library, EntryPoint = "cuGetErrorString")]
+    private static partial int GetErrorString(int error, out nint text);
 
     [LibraryImport(Library, EntryPoint = "cuFuncSetAttribute")]
     public static partial int SetFunctionAttribute(nint function, int attribute, int value);

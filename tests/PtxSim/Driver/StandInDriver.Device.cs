@@ -11,7 +11,7 @@ public static unsafe partial class StandInDriver
     private static nint _errorText;
 
     [UnmanagedCallersOnly]
-    internal static int cuInit(uint flags) => Success;
+    internal static int cuInit(uint flags) => InitializationError;
 
     [UnmanagedCallersOnly]
     internal static int cuDriverGetVersion(int* version)
@@ -24,13 +24,13 @@ public static unsafe partial class StandInDriver
     internal static int cuDeviceGet(int* device, int ordinal)
     {
         *device = ordinal;
-        return ordinal == 0 ? Success : 101;
+        return ordinal < DeviceCount ? Success : 101;
     }
 
     [UnmanagedCallersOnly]
     internal static int cuDeviceGetCount(int* count)
     {
-        *count = 1;
+        *count = DeviceCount;
         return Success;
     }
 
@@ -78,6 +78,7 @@ public static unsafe partial class StandInDriver
             15 or 31 or 41 => 1, // copies overlap, kernels overlap, unified addresses
             16 => 132, // multiprocessors
             19 => 1, // host memory can be mapped
+            33 => device, // the bus, by which ILGPU tells equal devices apart
             36 => 2_619_000, // memory clock, kHz
             37 => 5120, // memory bus, bits
             38 => 50 << 20, // L2
@@ -99,6 +100,7 @@ public static unsafe partial class StandInDriver
     [UnmanagedCallersOnly]
     internal static int cuCtxCreate_v2(nint* context, int flags, int device)
     {
+        if (ContextError != Success) return ContextError;
         *context = _current = NewHandle();
         return Success;
     }

@@ -31,6 +31,15 @@ public static unsafe partial class StandInDriver
     /// <summary>The driver's version, as cuDriverGetVersion gives it.</summary>
     public static int DriverVersion { get; set; } = 12040;
 
+    /// <summary>How many devices there are, all alike.</summary>
+    public static int DeviceCount { get; set; } = 1;
+
+    /// <summary>What cuInit returns: 0, or the error of a driver that does not start.</summary>
+    public static int InitializationError { get; set; }
+
+    /// <summary>What cuCtxCreate returns: 0, or the error of a device that cannot be opened.</summary>
+    public static int ContextError { get; set; }
+
     /// <summary>What the simulator checks and counts.</summary>
     public static SimulationOptions Options { get; set; } = new();
 
