@@ -9,4 +9,8 @@ namespace MiniVlp.Kernels.Gpu;
 /// <param name="Offset">First element that was copied.</param>
 /// <param name="Length">Number of elements that were copied.</param>
 /// <param name="Columns">Elements of one row, where rows were padded to a multiple of 8 elements; 0 where there was nothing to pad.</param>
-internal sealed record BFloat16Copy(DeviceBuffer Buffer, long Version, int Offset, int Length, int Columns);
+internal sealed record BFloat16Copy(DeviceBuffer Buffer, long Version, int Offset, int Length, int Columns)
+{
+    /// <summary>A version that no memory has.</summary>
+    public const long NotMade = -1;
+}

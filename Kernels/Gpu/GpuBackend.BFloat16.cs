@@ -38,7 +38,8 @@ public sealed partial class GpuBackend
 
         bool isAligned = padded == columns && source.Offset % 4 == 0;
         LaunchElements(new ToBFloat16Kernel(Input(source), columns, padded, isAligned ? 1 : 0, Output(wanted.Buffer)), words / 4);
-        if (isKept) memory.Copy = wanted;
+        // What is captured has not happened yet: a copy of a constant, which a capture does not age, is then no copy to anybody else.
+        if (isKept) memory.Copy = memory.IsConstant && _recorder.Held is not null ? wanted with { Version = BFloat16Copy.NotMade } : wanted;
         return wanted.Buffer;
     }
 

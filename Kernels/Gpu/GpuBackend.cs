@@ -12,7 +12,8 @@ namespace MiniVlp.Kernels;
 
 /// <summary>
 /// A GPU through ILGPU: CUDA, OpenCL, or ILGPU's CPU accelerator for debugging. Every kernel is a C# struct (see IGpuKernel in Gpu/);
-/// memory comes from a pool, and all work goes onto one stream in order, so that nothing but a download waits for the device.
+/// memory comes from a pool, and all work goes onto one stream in order, so that nothing but a download waits for the device. One thread at a time
+/// uses a device.
 /// </summary>
 public sealed partial class GpuBackend : IBackend
 {
@@ -114,6 +115,7 @@ public sealed partial class GpuBackend : IBackend
     {
         GpuMemory memory = (GpuMemory)buffer.Memory!;
         DropCopy(memory);
+        memory.IsConstant = false;
         _pool.Return(memory);
     }
 

@@ -43,7 +43,10 @@ internal sealed class GpuMemory : PooledMemory
     /// Grows with every kernel that writes to this memory, so that a converted copy of it can be told to be out of date. A capture and a launch of
     /// a graph make it grow too: a copy from inside a capture is not made yet, and what a graph writes is known to nobody else.
     /// </summary>
-    public long Version => _writes + _recorder.Epoch;
+    public long Version => IsConstant ? _writes : _writes + _recorder.Epoch;
+
+    /// <summary>Whether these elements are written no more, by a graph neither: a copy of them stays right. Until the memory is returned.</summary>
+    public bool IsConstant { get; set; }
 
     /// <exception cref="OutOfMemoryException">The device has no such block left.</exception>
     public static GpuMemory Allocate(Accelerator accelerator, AcceleratorStream stream, GraphRecorder recorder, long capacityBytes)

@@ -156,6 +156,7 @@ internal static class GpuWorkloads
     {
         (Clip model, Tensor images, TextBatch texts) = Clip(spec, device, operands);
         model.Evaluate();
+        model.PackWeights();
         return () =>
         {
             using TensorScope scope = new();

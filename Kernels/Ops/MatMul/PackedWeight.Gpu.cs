@@ -1,3 +1,5 @@
+using MiniVlp.Kernels.Gpu;
+
 namespace MiniVlp.Kernels;
 
 public sealed partial class GpuBackend
@@ -9,6 +11,7 @@ public sealed partial class GpuBackend
             throw new NotSupportedException($"{Name} keeps weights as float32; its Precision says how products round them. WeightFormat.{format} is for the CPU.");
         DeviceBuffer copy = Rent(weight.Length);
         Copy(weight, copy);
+        ((GpuMemory)copy.Memory!).IsConstant = true;
         return new PackedWeight(this, copy, default, outputs, inputs, format);
     }
 

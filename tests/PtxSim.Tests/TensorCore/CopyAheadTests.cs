@@ -121,6 +121,44 @@ public sealed class CopyAheadTests
         DeviceBuffer Made(int seed, int length) => TensorCoreDevice.Upload(backend, Values(seed, length));
     }
 
+    /// <summary>A weight that was packed is never written: a graph, and what comes after it, use the copy that is there.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_packed_weight_is_converted_once_for_all_graphs(bool isWarm)
+    {
+        Assert.SkipWhen(StandInDriver.UsesRealDriver, "Only the stand-in driver tells what is launched.");
+        StandInDriver.Install(typeof(GpuBackend).Assembly);
+        using GpuBackend backend = GpuBackend.CreateCuda();
+        backend.Precision = MatMulPrecision.BFloat16;
+        DeviceBuffer source = TensorCoreDevice.Upload(backend, Values(1, Width * Width)), x = TensorCoreDevice.Upload(backend, Values(2, Rows * Width)), y = backend.Rent(Rows * Width);
+        PackedWeight weight = backend.PackWeight(source, Width, Width, WeightFormat.Float32);
+        if (isWarm) Product();
+        GpuGraph graph = backend.Capture(Product);
+        Product();
+        float[] eager = TensorCoreDevice.Download(backend, y);
+        backend.Fill(y, 0f);
+        Assert.Equal(isWarm ? 1 : 2, Conversions(graph.Launch));
+        Assert.Equal(eager, TensorCoreDevice.Download(backend, y));
+        Assert.Equal(1, Conversions(Product));
+        Assert.Equal(eager, TensorCoreDevice.Download(backend, y));
+
+        // Its memory is not constant in other hands.
+        graph.Dispose();
+        weight.Dispose();
+        DeviceBuffer again = backend.Rent(Width * Width);
+        backend.Upload(Values(3, Width * Width), again);
+        GpuGraph another = backend.Capture(() => backend.MatMul(new MatMulArgs(Rows, Width, Width) { TransposeB = true }, x, again, y));
+        Assert.Equal(2, Conversions(another.Launch));
+        another.Dispose();
+        foreach (DeviceBuffer buffer in (DeviceBuffer[])[source, x, y, again]) backend.Return(buffer);
+        Assert.Equal(0, backend.RentedBytes);
+
+        void Product() => backend.MatMulPacked(weight, Rows, x, y, default, default);
+
+        static int Conversions(Action action) => TensorCoreDevice.Launched(action).Count(launch => launch.Kernel.StartsWith("ToBFloat16", StringComparison.Ordinal));
+    }
+
     private static float[] Values(int seed, int length)
     {
         Random random = new(seed);
