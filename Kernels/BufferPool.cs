@@ -11,7 +11,8 @@ namespace MiniVlp.Kernels;
 /// Test mode: fresh buffers hold NaN, so that a kernel that reads what it should have written is seen, and bytes around each buffer
 /// are checked when it comes back, so that a write out of bounds is seen.
 /// </param>
-internal sealed class BufferPool(Func<long, PooledMemory> allocate, bool checkGuards) : IDisposable
+/// <param name="trimOthers">Frees what else is kept for later on the device; it is called when the cache is freed.</param>
+internal sealed class BufferPool(Func<long, PooledMemory> allocate, bool checkGuards, Action? trimOthers = null) : IDisposable
 {
     private const int StepsPerDoubling = 8;
     private readonly Lock _lock = new();
@@ -36,7 +37,7 @@ internal sealed class BufferPool(Func<long, PooledMemory> allocate, bool checkGu
             if (Recording?.TryPop(capacity, out memory) != true && _free.TryGetValue(capacity, out Stack<PooledMemory>? stack) && stack.TryPop(out memory)) CachedBytes -= capacity;
         }
 
-        memory ??= Allocate(capacity);
+        memory ??= Allocate(capacity, allocate);
         lock (_lock)
         {
             RentedCount++;
@@ -86,16 +87,21 @@ internal sealed class BufferPool(Func<long, PooledMemory> allocate, bool checkGu
                 while (stack.TryPop(out PooledMemory? memory)) memory.Free();
             CachedBytes = 0;
         }
+
+        // Outside of the lock: whoever is called may be waiting for memory of this pool.
+        trimOthers?.Invoke();
     }
 
     public void Dispose() => Trim();
 
-    /// <summary>New memory; when the system has none, what is cached goes back to it and it is asked once more.</summary>
-    private PooledMemory Allocate(long capacity)
+    /// <summary>New memory, of the pool or for somebody beside it; when the device has none, what is cached goes back and it is asked once more.</summary>
+    /// <param name="bytes">How much.</param>
+    /// <param name="take">Takes it from the device; throws <see cref="OutOfMemoryException"/> when there is none.</param>
+    public T Allocate<T>(long bytes, Func<long, T> take)
     {
         try
         {
-            return allocate(capacity);
+            return take(bytes);
         }
         catch (OutOfMemoryException)
         {
@@ -103,12 +109,12 @@ internal sealed class BufferPool(Func<long, PooledMemory> allocate, bool checkGu
             Trim();
             try
             {
-                return allocate(capacity);
+                return take(bytes);
             }
             catch (OutOfMemoryException exception)
             {
                 throw new InsufficientMemoryException(
-                    $"{capacity >> 20} MiB were asked for; {RentedBytes >> 20} MiB are in use, and the {cached >> 20} MiB that were cached are given back.", exception);
+                    $"{ByteSize.Text(bytes)} were asked for; {ByteSize.Text(RentedBytes)} are in use, and the {ByteSize.Text(cached)} that were cached are given back.", exception);
             }
         }
     }

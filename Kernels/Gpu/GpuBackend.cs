@@ -32,13 +32,12 @@ public sealed partial class GpuBackend : IBackend
         GpuIntrinsics.Register(context);
         _accelerator = device.CreateAccelerator(context);
         _stream = _accelerator.CreateStream();
+        _pool = new BufferPool(bytes => GpuMemory.Allocate(_accelerator, _stream, _recorder, bytes), checkGuards, () => _uploads?.Trim());
         if (_accelerator is CudaAccelerator cuda)
         {
             _kernels = new KernelCache(PtxTarget.Of(cuda), KernelCache.DefaultFolder());
-            _uploads = new UploadRing(cuda, (CudaStream)_stream);
+            _uploads = new UploadRing(cuda, (CudaStream)_stream, _pool);
         }
-
-        _pool = new BufferPool(bytes => GpuMemory.Allocate(_accelerator, _stream, _recorder, bytes), checkGuards);
     }
 
     /// <inheritdoc/>
@@ -100,7 +99,10 @@ public sealed partial class GpuBackend : IBackend
         _stream.Synchronize();
     }
 
-    /// <summary>Gives cached memory back to the device.</summary>
+    /// <summary>Elements that an upload takes at a time; tests set it low.</summary>
+    internal int UploadPiece { get; set; } = 64 << 20;
+
+    /// <summary>Gives cached memory back to the device, and what uploads keep for the next ones.</summary>
     public void Trim()
     {
         Synchronize();
@@ -122,13 +124,13 @@ public sealed partial class GpuBackend : IBackend
     /// <inheritdoc/>
     public void Upload(ReadOnlySpan<float> source, DeviceBuffer destination)
     {
-        if (source.Length > 0) Upload(MemoryMarshal.AsBytes(source), Output(destination));
+        if (source.Length > 0) Upload(source, Output(destination));
     }
 
     /// <inheritdoc/>
     public void Upload(ReadOnlySpan<int> source, DeviceBuffer destination)
     {
-        if (source.Length > 0) Upload(MemoryMarshal.AsBytes(source), Output(destination));
+        if (source.Length > 0) Upload(MemoryMarshal.Cast<int, float>(source), Output(destination));
     }
 
     /// <inheritdoc/>
@@ -170,11 +172,17 @@ public sealed partial class GpuBackend : IBackend
         _kernels?.Dispose();
     }
 
-    private void Upload(ReadOnlySpan<byte> source, ArrayView<float> destination)
+    /// <summary>In pieces: a span of bytes ends at 2 GiB, and so does what eight of them under way keep page-locked.</summary>
+    private void Upload(ReadOnlySpan<float> source, ArrayView<float> destination)
     {
         ThrowIfCapturing("an upload");
-        if (_uploads is not null) _uploads.Upload(source, ViewArgument.Address(ref destination));
-        else destination.CopyFromCPU(_stream, MemoryMarshal.Cast<byte, float>(source));
+        for (long start = 0; start < source.Length; start += UploadPiece)
+        {
+            ReadOnlySpan<float> values = source.Slice((int)start, (int)Math.Min(UploadPiece, source.Length - start));
+            ArrayView<float> piece = destination.SubView(start, values.Length);
+            if (_uploads is not null) _uploads.Upload(MemoryMarshal.AsBytes(values), ViewArgument.Address(ref piece));
+            else piece.CopyFromCPU(_stream, values);
+        }
     }
 
     private static GpuBackend Create(Action<Context.Builder> addDevices, AcceleratorType type, string name, int index, bool checkGuards)

@@ -57,11 +57,11 @@ internal sealed class GpuMemory : PooledMemory
         }
         catch (CudaException exception) when (exception.Error == nameof(CudaError.CUDA_ERROR_OUT_OF_MEMORY))
         {
-            throw new InsufficientMemoryException($"{accelerator.Name} has no {capacityBytes >> 20} MiB left.", exception);
+            throw new InsufficientMemoryException($"{accelerator.Name} has no {ByteSize.Text(capacityBytes)} left.", exception);
         }
-        catch (CLException exception) when (exception.Error is CLError.CL_MEM_OBJECT_ALLOCATION_FAILURE or CLError.CL_OUT_OF_RESOURCES or CLError.CL_OUT_OF_HOST_MEMORY)
+        catch (CLException exception) when (exception.Error is CLError.CL_MEM_OBJECT_ALLOCATION_FAILURE or CLError.CL_OUT_OF_RESOURCES or CLError.CL_OUT_OF_HOST_MEMORY or CLError.CL_INVALID_BUFFER_SIZE)
         {
-            throw new InsufficientMemoryException($"{accelerator.Name} has no {capacityBytes >> 20} MiB left.", exception);
+            throw new InsufficientMemoryException($"{accelerator.Name} has no {ByteSize.Text(capacityBytes)} left.", exception);
         }
     }
 

@@ -115,7 +115,9 @@ public sealed unsafe partial class DriverTests : IDisposable
     {
         using GpuBackend backend = GpuBackend.CreateCuda();
         StandInDriver.MemoryLimit = StandInDriver.AllocatedBytes + (1 << 20);
-        Assert.ThrowsAny<InsufficientMemoryException>(() => backend.Rent(1 << 20));
+        Assert.Equal(
+            "4 MiB were asked for; 0 bytes are in use, and the 0 bytes that were cached are given back.",
+            Assert.ThrowsAny<InsufficientMemoryException>(() => backend.Rent(1 << 20)).Message);
     }
 
     [Fact]

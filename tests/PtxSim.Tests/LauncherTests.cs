@@ -52,6 +52,32 @@ public sealed class LauncherTests : StandInDriverTest
         Assert.Equal(2, names.Count);
     }
 
+    /// <summary>ILGPU takes structs with the same sequence of fields for one type, so the second kernel gets the layout of the first.</summary>
+    [Fact]
+    public void AParameterThatIsReadOtherwiseThanWritten_IsRefused()
+    {
+        Backend.LoadKernel(GpuKernelInfo.Of<Flat>());
+        NotSupportedException exception = Assert.Throws<NotSupportedException>(() => Backend.LoadKernel(GpuKernelInfo.Of<Padded>()));
+        Assert.Contains(nameof(Padded), exception.Message, StringComparison.Ordinal);
+        Assert.Contains("padding", exception.Message, StringComparison.Ordinal);
+    }
+
+    internal readonly record struct NarrowAndWide(int Narrow, long Wide);
+
+    internal readonly record struct Flat(ArrayView<float> X, int First, int Narrow, long Wide) : IGpuKernel
+    {
+        public static int GroupSize => 64;
+
+        public void Execute() => X[Group.IdxX] = First + Narrow + Wide;
+    }
+
+    internal readonly record struct Padded(ArrayView<float> X, int First, NarrowAndWide Pair) : IGpuKernel
+    {
+        public static int GroupSize => 64;
+
+        public void Execute() => X[Group.IdxX] = First + Pair.Narrow + Pair.Wide;
+    }
+
     internal readonly record struct LargeShared(ArrayView<float> X, float Scale) : IGpuKernel
     {
         public static int GroupSize => 64;

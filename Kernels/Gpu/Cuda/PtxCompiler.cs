@@ -67,8 +67,15 @@ internal sealed class PtxCompiler : IDisposable
             Parallel.ForEach(Partitioner.Create(kernels, EnumerablePartitionerOptions.NoBuffering), options, kernel =>
             {
                 if (!idle.TryTake(out PtxCompiler? compiler)) compiler = new PtxCompiler(target);
-                body(compiler, kernel);
-                idle.Add(compiler);
+                try
+                {
+                    body(compiler, kernel);
+                }
+                finally
+                {
+                    // Also after a failure, or nobody would dispose it.
+                    idle.Add(compiler);
+                }
             });
         }
         catch (AggregateException exception) when (exception.InnerExceptions.Count > 0)

@@ -19,9 +19,10 @@ internal sealed unsafe class PtxLauncher<TKernel> : KernelLauncher<TKernel>
     private readonly CudaAccelerator _accelerator;
     private readonly nint _module, _function;
 
-    /// <exception cref="NotSupportedException">The driver refuses the PTX; the message has its log.</exception>
+    /// <exception cref="NotSupportedException">The driver refuses the PTX, and the message has its log; or the PTX reads its parameter otherwise than it is written.</exception>
     public PtxLauncher(CudaAccelerator accelerator, PtxKernel kernel)
     {
+        PtxModule.RequireLayout(kernel, KernelArguments<TKernel>.Size, KernelArguments<TKernel>.Fields);
         _accelerator = accelerator;
         accelerator.Bind();
         (_module, string log) = PtxModule.Load(kernel);

@@ -19,12 +19,18 @@ internal sealed unsafe class UploadRing : IDisposable
 
     private readonly CudaAccelerator _accelerator;
     private readonly CudaStream _compute, _copies;
+    private readonly BufferPool _pool;
+    private readonly Lock _lock = new();
     private readonly List<Block> _small = [], _large = [];
 
-    public UploadRing(CudaAccelerator accelerator, CudaStream compute)
+    /// <param name="accelerator">The device.</param>
+    /// <param name="compute">The stream that kernels are on.</param>
+    /// <param name="pool">Gives back what it keeps where the device has no memory for a block.</param>
+    public UploadRing(CudaAccelerator accelerator, CudaStream compute, BufferPool pool)
     {
         _accelerator = accelerator;
         _compute = compute;
+        _pool = pool;
         _copies = (CudaStream)accelerator.CreateStream();
     }
 
@@ -32,7 +38,40 @@ internal sealed unsafe class UploadRing : IDisposable
     public long PinnedBytes => _small.Sum(block => block.Bytes) + _large.Sum(block => block.Bytes);
 
     /// <summary>Copies the source to device memory; kernels that are launched from now on see it.</summary>
+    /// <exception cref="OutOfMemoryException">There is no memory for a block.</exception>
     public void Upload(ReadOnlySpan<byte> source, nint destination)
+    {
+        lock (_lock) UploadLocked(source, destination);
+    }
+
+    /// <summary>Frees the blocks that are not under way.</summary>
+    public void Trim()
+    {
+        lock (_lock)
+        {
+            _accelerator.Bind();
+            foreach (List<Block> blocks in (List<Block>[])[_small, _large])
+            {
+                foreach (Block block in blocks.Where(block => block.IsFree).ToArray())
+                {
+                    blocks.Remove(block);
+                    block.Dispose();
+                }
+            }
+        }
+    }
+
+    public void Dispose()
+    {
+        _accelerator.Bind();
+        _copies.Synchronize();
+        foreach (Block block in _small.Concat(_large)) block.Dispose();
+        _small.Clear();
+        _large.Clear();
+        _copies.Dispose();
+    }
+
+    private void UploadLocked(ReadOnlySpan<byte> source, nint destination)
     {
         _accelerator.Bind();
         bool isLarge = source.Length >= LargeBytes;
@@ -54,16 +93,8 @@ internal sealed unsafe class UploadRing : IDisposable
         CudaException.ThrowIfFailed(driver.RecordEvent(block.Free, _compute.StreamPtr));
     }
 
-    public void Dispose()
-    {
-        _accelerator.Bind();
-        _copies.Synchronize();
-        foreach (Block block in _small.Concat(_large)) block.Dispose();
-        _copies.Dispose();
-    }
-
     /// <summary>A block that is large enough and whose last upload is done; the oldest one is waited for when there are as many as may be.</summary>
-    private static Block Take(List<Block> blocks, long bytes, bool onDevice)
+    private Block Take(List<Block> blocks, long bytes, bool onDevice)
     {
         // The list is in the order of use, so the first that fits is the most likely to be done.
         int fitting = blocks.FindIndex(block => block.Bytes >= bytes && block.IsFree);
@@ -90,7 +121,7 @@ internal sealed unsafe class UploadRing : IDisposable
         }
         else
         {
-            taken = new Block(Math.Max(SmallBlockBytes, bytes), onDevice);
+            taken = _pool.Allocate(Math.Max(SmallBlockBytes, bytes), size => new Block(size, onDevice));
         }
 
         blocks.Add(taken);
@@ -104,16 +135,24 @@ internal sealed unsafe class UploadRing : IDisposable
         {
             Bytes = bytes;
             CudaAPI driver = CudaAPI.CurrentAPI;
-            CudaException.ThrowIfFailed(driver.AllocateHostMemory(out nint host, (nint)bytes));
-            Host = host;
-            if (onDevice)
+            try
             {
-                CudaException.ThrowIfFailed(driver.AllocateMemory(out nint device, (nint)bytes));
-                Device = device;
-                Arrived = NewEvent();
-            }
+                ThrowIfFull(driver.AllocateHostMemory(out nint host, (nint)bytes), "page-locked memory", bytes);
+                Host = host;
+                if (onDevice)
+                {
+                    ThrowIfFull(driver.AllocateMemory(out nint device, (nint)bytes), "memory of the device", bytes);
+                    Device = device;
+                    Arrived = NewEvent();
+                }
 
-            Free = NewEvent();
+                Free = NewEvent();
+            }
+            catch
+            {
+                Dispose();
+                throw;
+            }
         }
 
         public long Bytes { get; }
@@ -135,10 +174,16 @@ internal sealed unsafe class UploadRing : IDisposable
         public void Dispose()
         {
             CudaAPI driver = CudaAPI.CurrentAPI;
-            driver.FreeHostMemory(Host);
+            if (Host != 0) driver.FreeHostMemory(Host);
             if (Device != 0) driver.FreeMemory(Device);
             if (Arrived != 0) driver.DestroyEvent(Arrived);
-            driver.DestroyEvent(Free);
+            if (Free != 0) driver.DestroyEvent(Free);
+        }
+
+        private static void ThrowIfFull(CudaError result, string what, long bytes)
+        {
+            if (result == CudaError.CUDA_ERROR_OUT_OF_MEMORY) throw new InsufficientMemoryException($"There are no {ByteSize.Text(bytes)} of {what} left for an upload.");
+            CudaException.ThrowIfFailed(result);
         }
 
         private static nint NewEvent()

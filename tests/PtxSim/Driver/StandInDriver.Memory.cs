@@ -6,12 +6,16 @@ namespace MiniVlp.PtxSim.Driver;
 public static unsafe partial class StandInDriver
 {
     private static long _allocated;
+    private static int _pinnedBlocks;
 
     /// <summary>Bytes that the device has; tests set it low to see what happens when memory runs out.</summary>
     public static long MemoryLimit { get; set; } = 80L << 30;
 
     /// <summary>Bytes that are allocated now.</summary>
     public static long AllocatedBytes => Interlocked.Read(ref _allocated);
+
+    /// <summary>Blocks of page-locked host memory that are allocated now.</summary>
+    public static int PinnedBlockCount => Volatile.Read(ref _pinnedBlocks);
 
     /// <summary>Allocations so far.</summary>
     public static long AllocationCount { get; private set; }
@@ -34,6 +38,7 @@ public static unsafe partial class StandInDriver
     internal static int cuMemAllocHost_v2(void** pointer, nuint bytes)
     {
         *pointer = NativeMemory.AlignedAlloc(bytes, 4096);
+        Interlocked.Increment(ref _pinnedBlocks);
         return Success;
     }
 
@@ -42,6 +47,7 @@ public static unsafe partial class StandInDriver
     {
         DrainAll();
         NativeMemory.AlignedFree(pointer);
+        Interlocked.Decrement(ref _pinnedBlocks);
         return Success;
     }
 
