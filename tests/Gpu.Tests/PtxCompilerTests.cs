@@ -28,6 +28,17 @@ public sealed partial class PtxCompilerTests
         Assert.Contains("fma.rn.f32", ptx.Text, StringComparison.Ordinal);
     }
 
+    /// <summary>These two share most of their methods, with other sizes in them: a context that remembers gives the second one another order of loads.</summary>
+    [Fact]
+    public void Text_DoesNotDependOnEarlierKernels()
+    {
+        GpuKernelInfo narrow = GpuKernelInfo.Of<GpuBackend.AttentionKernel<AlignedAccess, GpuBackend.HeadWidth64>>(), wide = GpuKernelInfo.Of<GpuBackend.AttentionKernel<AlignedAccess, GpuBackend.HeadWidth128>>();
+        using PtxCompiler narrowFirst = new(PtxTarget.Sm90a), wideFirst = new(PtxTarget.Sm90a);
+        string narrowAlone = narrowFirst.Compile(narrow).Text, wideAlone = wideFirst.Compile(wide).Text;
+        Assert.Equal(narrowAlone, wideFirst.Compile(narrow).Text);
+        Assert.Equal(wideAlone, narrowFirst.Compile(wide).Text);
+    }
+
     [Fact]
     public void Text_NamesTheTarget()
     {

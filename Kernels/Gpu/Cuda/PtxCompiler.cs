@@ -14,7 +14,7 @@ internal sealed record PtxKernel(string Name, string Text);
 
 /// <summary>
 /// Compiles kernels to PTX by ILGPU, without a device or a driver, and mends the text (<see cref="PtxText"/>). The text depends on the kernel
-/// and the target alone, so it can be kept in a file.
+/// and the target alone, not on what was compiled before, so it can be kept in a file.
 /// </summary>
 internal sealed class PtxCompiler : IDisposable
 {
@@ -112,6 +112,8 @@ internal sealed class PtxCompiler : IDisposable
 
         public string Compile(GpuKernelInfo kernel)
         {
+            // What a context keeps of earlier kernels (methods that it has optimized, with callees in them) would change the order of instructions.
+            _context.ClearCache(ClearCacheMode.Everything);
             int? minGroups = kernel.MinGroupsPerMultiprocessor > 0 ? kernel.MinGroupsPerMultiprocessor : null;
             KernelSpecialization specialization = new(kernel.GroupSize, minGroups);
             return ((PTXCompiledKernel)_backend.Compile(EntryPointDescription.FromExplicitlyGroupedKernel(kernel.Entry), specialization)).PTXAssembly;
