@@ -162,7 +162,7 @@ public sealed partial class GpuBackend
             }
         }
     }
-    /// <summary>Copies rows that start anywhere to rows that start at multiples of 16 bytes; zeros follow, since the sum reads all of a chunk.</summary>
+    /// <summary>Copies rows that start anywhere to rows that start at multiples of 16 bytes; zeros fill the last chunk of each, so that all that tensor cores load is defined.</summary>
     internal readonly record struct PadRowsKernel(ArrayView<float> Source, int Columns, ArrayView<float> Destination) : IGpuKernel
     {
         public static int GroupSize => 256;

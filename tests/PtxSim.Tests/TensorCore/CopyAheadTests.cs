@@ -159,6 +159,23 @@ public sealed class CopyAheadTests
         static int Conversions(Action action) => TensorCoreDevice.Launched(action).Count(launch => launch.Kernel.StartsWith("ToBFloat16", StringComparison.Ordinal));
     }
 
+    /// <summary>A memory keeps one copy: while that of an operand is read, none of the result is written in its place.</summary>
+    [Fact]
+    public void A_result_beside_its_operand_leaves_the_copy_of_the_operand()
+    {
+        using GpuBackend backend = TensorCoreDevice.Create();
+        DeviceBuffer both = TensorCoreDevice.Upload(backend, Values(1, 2 * Rows * Width)), weight = TensorCoreDevice.Upload(backend, Values(2, Width * Width));
+        DeviceBuffer operand = both.Slice(0, Rows * Width), result = both.Slice(Rows * Width, Rows * Width), elsewhere = backend.Rent(Rows * Width), square = backend.Rent(Width * Width);
+
+        // Keeps the copy of the one part, and remembers that the other was converted last.
+        backend.MatMul(new MatMulArgs(Width, Width, Rows) { TransposeA = true }, operand, result, square);
+        backend.MatMul(new MatMulArgs(Rows, Width, Width), operand, weight, result);
+        backend.MatMul(new MatMulArgs(Rows, Width, Width), operand, weight, elsewhere);
+        Assert.Equal(TensorCoreDevice.Download(backend, elsewhere), TensorCoreDevice.Download(backend, result));
+        foreach (DeviceBuffer buffer in (DeviceBuffer[])[both, weight, elsewhere, square]) backend.Return(buffer);
+        Assert.Equal(0, backend.RentedBytes);
+    }
+
     private static float[] Values(int seed, int length)
     {
         Random random = new(seed);
