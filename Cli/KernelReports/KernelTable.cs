@@ -15,13 +15,15 @@ internal static class KernelTable
         StringBuilder text = new();
         text.Append(CultureInfo.InvariantCulture, $"ptxas {toolkit}, {architecture}; per thread: registers, spills and stack in bytes; per group: threads and shared memory (static + dynamic) in bytes.\n\n");
         text.Append("| kernel | threads | registers | shared | spills | stack | innermost loop |\n|---|---|---|---|---|---|---|\n");
-        foreach ((GpuKernelInfo kernel, AssembledKernel assembled) in kernels)
-        {
-            string shared = string.Create(CultureInfo.InvariantCulture, $"{assembled.StaticSharedBytes} + {kernel.DynamicSharedBytes}");
-            text.Append(CultureInfo.InvariantCulture, $"| {kernel.Name} | {kernel.GroupSize} | {assembled.Registers} | {shared} | {assembled.SpillBytes} | {assembled.StackBytes} | {Loop(assembled.Sass)} |\n");
-        }
-
+        foreach ((GpuKernelInfo kernel, AssembledKernel assembled) in kernels) text.Append(Row(kernel, assembled)).Append('\n');
         return text.ToString();
+    }
+
+    /// <summary>The row of one kernel.</summary>
+    public static string Row(GpuKernelInfo kernel, AssembledKernel assembled)
+    {
+        string shared = string.Create(CultureInfo.InvariantCulture, $"{assembled.StaticSharedBytes} + {kernel.DynamicSharedBytes}");
+        return string.Create(CultureInfo.InvariantCulture, $"| {kernel.Name} | {kernel.GroupSize} | {assembled.Registers} | {shared} | {assembled.SpillBytes} | {assembled.StackBytes} | {Loop(assembled.Sass)} |");
     }
 
     private static string Loop(SassListing sass)

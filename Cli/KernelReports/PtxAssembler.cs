@@ -53,6 +53,7 @@ internal sealed partial class PtxAssembler
     public bool Reads(PtxTarget target) => Version >= FirstRelease(target.PtxVersion);
 
     /// <summary>Assembles one kernel for an architecture, in files of its name in a folder.</summary>
+    /// <exception cref="FormatException">ptxas says nothing about registers, the stack or spills that can be read here.</exception>
     public AssembledKernel Assemble(PtxKernel kernel, string architecture, string folder, bool disassemble)
     {
         string source = Path.Combine(folder, $"{kernel.Name}.{architecture}.ptx"), binary = Path.ChangeExtension(source, ".cubin");
@@ -60,13 +61,18 @@ internal sealed partial class PtxAssembler
         (int code, string log) = Run(_ptxas, ["-v", "-O3", $"-arch={architecture}", source, "-o", binary]);
         if (code != 0) return new AssembledKernel(kernel.Name, false, log.Trim(), 0, 0, 0, 0, SassListing.Empty);
         SassListing sass = disassemble ? SassListing.Parse(Run(_cuobjdump, ["-sass", binary]).Output) : SassListing.Empty;
-        int spills = Number(SpillStores(), log) + Number(SpillLoads(), log);
-        return new AssembledKernel(kernel.Name, true, log.Trim(), Number(Registers(), log), Number(Shared(), log), Number(Stack(), log), spills, sass);
+        int spills = Stated(SpillStores(), log) + Stated(SpillLoads(), log);
+        return new AssembledKernel(kernel.Name, true, log.Trim(), Stated(Registers(), log), Number(Shared(), log), Stated(Stack(), log), spills, sass);
     }
 
     /// <summary>CUDA 11.8 came with PTX 7.8, 12.0 with 8.0, and so on: the minor numbers go together.</summary>
     private static Version FirstRelease(Version ptx) => new(ptx.Major + 4, ptx.Minor);
 
+    /// <summary>A number that every kernel has: were a missing one 0, another wording of ptxas would pass for a kernel without spills.</summary>
+    private static int Stated(Regex pattern, string log)
+        => pattern.IsMatch(log) ? Number(pattern, log) : throw new FormatException($"Nothing in what ptxas says matches '{pattern}':\n{log}");
+
+    /// <summary>The sum over the functions of a kernel; 0 where ptxas has no such line, as for shared memory that nobody uses.</summary>
     private static int Number(Regex pattern, string log) => pattern.Matches(log).Sum(match => int.Parse(match.Groups["number"].ValueSpan, CultureInfo.InvariantCulture));
 
     private static (int Code, string Output) Run(string program, string[] arguments)

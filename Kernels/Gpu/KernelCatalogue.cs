@@ -4,8 +4,8 @@ using System.Reflection;
 namespace MiniVlp.Kernels.Gpu;
 
 /// <summary>
-/// Limits what the catalogue puts in the place of a type parameter: every activation as epilogue of every shape of matrix product would be
-/// thousands of kernels that nobody runs. Others are still compiled when they are first used.
+/// Limits what the catalogue puts in the place of a type parameter: every element-wise operation as epilogue of every shape of matrix product would
+/// be thousands of kernels that nobody runs. Others are still compiled when they are first used.
 /// </summary>
 /// <param name="types">The types to put there.</param>
 [AttributeUsage(AttributeTargets.GenericParameter)]
@@ -14,8 +14,12 @@ internal class CatalogueAttribute(params Type[] types) : Attribute
     public IReadOnlyList<Type> Types => types;
 }
 
-/// <summary>The activations that the models here have behind a matrix product.</summary>
-internal sealed class EpilogueActivationsAttribute() : CatalogueAttribute(typeof(GpuBackend.NoActivation), typeof(Gelu), typeof(GeluTanh), typeof(QuickGelu));
+/// <summary>
+/// What models have behind a matrix product: the activations that a config can name (<c>Activation</c> in MiniVlp.Nn), among them ReLU and the
+/// hyperbolic tangent, which poolers and classifiers here ask for by type.
+/// </summary>
+internal sealed class EpilogueActivationsAttribute() : CatalogueAttribute(
+    typeof(GpuBackend.NoActivation), typeof(Gelu), typeof(GeluTanh), typeof(QuickGelu), typeof(Relu), typeof(Silu), typeof(Tanh), typeof(Mish));
 
 /// <summary>
 /// All kernels of the product: every kernel struct, the generic ones with every type argument that fulfils their constraints, which are the

@@ -26,8 +26,11 @@ public sealed partial class GpuBackend
 
         public static bool KeepsOrder => true;
 
-        /// <summary>Two groups leave 128 registers to a thread, which wide heads do not fit into.</summary>
-        public static int MinGroupsPerMultiprocessor => TWidth.Tiles > 1 ? 1 : 2;
+        /// <summary>
+        /// Wide heads do not fit into the 128 registers that two groups would leave to a thread. Others do, where the assembler chooses so by itself: asked
+        /// for two groups it moves loads so far ahead that it spills.
+        /// </summary>
+        public static int MinGroupsPerMultiprocessor => TWidth.Tiles > 1 ? 1 : 0;
 
         public void Execute()
         {

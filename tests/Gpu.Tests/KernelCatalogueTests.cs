@@ -1,6 +1,8 @@
+using System.Reflection;
 using MiniVlp.Kernels;
 using MiniVlp.Kernels.Gpu;
 using MiniVlp.Kernels.Gpu.Cuda;
+using MiniVlp.Nn;
 using Xunit;
 
 namespace MiniVlp.Gpu.Tests;
@@ -23,6 +25,19 @@ public sealed class KernelCatalogueTests
         foreach (string operation in (string[])[nameof(Gelu), nameof(Relu), nameof(Exp), nameof(Tanh)]) Assert.Contains($"UnaryKernel_{operation}", names);
         Assert.Contains("MatMulSumKernel_QuickGelu", names);
         Assert.DoesNotContain("MatMulSumKernel_Exp", names);
+    }
+
+    /// <summary>A model launches products with whatever its config names; a kernel that is not listed is neither compiled ahead nor assembled by the tests.</summary>
+    [Fact]
+    public void Products_AreClosedOverTheActivationsOfConfigs()
+    {
+        Activation[] known = (Activation[])typeof(Activation).GetField("Known", BindingFlags.NonPublic | BindingFlags.Static)!.GetValue(null)!;
+        Assert.NotEmpty(known);
+        IReadOnlyList<Type> listed = new EpilogueActivationsAttribute().Types;
+        Assert.All(known, activation => Assert.Contains(Assert.Single(activation.GetType().GetGenericArguments()), listed));
+        HashSet<string> names = [.. KernelCatalogue.All.Select(kernel => kernel.Name)];
+        foreach (Type activation in listed)
+            foreach (string product in (string[])["MatMulSumKernel", "DotKernel_AlignedAccess", "WgmmaMatMulKernel_TensorFloat32Operands_Accumulator256"]) Assert.Contains($"{product}_{activation.Name}", names);
     }
 
     [Fact]

@@ -15,6 +15,9 @@ internal interface IThreadTile<TSelf>
     /// <summary>Times that the group passes 4096 sums through shared memory until all are out.</summary>
     static abstract int Parts { get; }
 
+    /// <summary>Groups of a matrix product that must fit on one multiprocessor together; 0: the compiler decides.</summary>
+    static abstract int GroupsPerMultiprocessor { get; }
+
     /// <summary>
     /// Adds the product of two operand tiles. In shared memory they start at <paramref name="left"/> and <paramref name="right"/>, up to
     /// <see cref="LeftSlot"/> and <see cref="RightSlot"/>, which are already added.
@@ -45,6 +48,9 @@ internal struct ThreadTile4x4 : IThreadTile<ThreadTile4x4>
     public static int Size => 64;
 
     public static int Parts => 1;
+
+    /// <summary>80 registers a thread. Left to itself the assembler tries for four groups, and spills where an activation follows.</summary>
+    public static int GroupsPerMultiprocessor => 3;
 
     public static int LeftSlot => Group.IdxX >> 4;
 

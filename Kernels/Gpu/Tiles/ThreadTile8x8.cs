@@ -19,6 +19,8 @@ internal struct ThreadTile8x8 : IThreadTile<ThreadTile8x8>
 
     public static int Parts => 4;
 
+    public static int GroupsPerMultiprocessor => 0;
+
     public static int LeftSlot => Group.IdxX >> 4 << 1;
 
     public static int RightSlot => Group.IdxX & 15;

@@ -51,6 +51,8 @@ public sealed partial class GpuBackend
 
         public static bool KeepsOrder => true;
 
+        public static int MinGroupsPerMultiprocessor => TTile.GroupsPerMultiprocessor;
+
         public void Execute()
         {
             ArrayView<Float4> shared = SharedMemory.Allocate<Float4>(TileProduct.Length);
