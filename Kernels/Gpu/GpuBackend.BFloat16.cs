@@ -38,6 +38,7 @@ public sealed partial class GpuBackend
 
         bool isAligned = padded == columns && source.Offset % 4 == 0;
         LaunchElements(new ToBFloat16Kernel(Input(source), columns, padded, isAligned ? 1 : 0, Output(wanted.Buffer)), words / 4);
+
         // What is captured has not happened yet: a copy of a constant, which a capture does not age, is then no copy to anybody else.
         if (isKept) memory.Copy = memory.IsConstant && _recorder.Held is not null ? wanted with { Version = BFloat16Copy.NotMade } : wanted;
         return wanted.Buffer;
@@ -162,6 +163,7 @@ public sealed partial class GpuBackend
             }
         }
     }
+
     /// <summary>Copies rows that start anywhere to rows that start at multiples of 16 bytes; zeros fill the last chunk of each, so that all that tensor cores load is defined.</summary>
     internal readonly record struct PadRowsKernel(ArrayView<float> Source, int Columns, ArrayView<float> Destination) : IGpuKernel
     {

@@ -156,7 +156,7 @@ internal static class GpuWorkloads
     {
         (Clip model, Tensor images, TextBatch texts) = Clip(spec, device, operands);
         model.Evaluate();
-        model.PackWeights();
+        model.PackWeights();       // or a graph would convert the weights in each launch, as they might have changed
         return () =>
         {
             using TensorScope scope = new();

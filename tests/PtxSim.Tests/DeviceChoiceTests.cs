@@ -15,14 +15,7 @@ public sealed class DeviceChoiceTests : IDisposable
     public DeviceChoiceTests()
     {
         Assert.SkipWhen(StandInDriver.UsesRealDriver, "Only the stand-in driver fails when it is told to.");
-        try
-        {
-            StandInDriver.Install(typeof(GpuBackend).Assembly);
-        }
-        catch (PlatformNotSupportedException exception)
-        {
-            Assert.Skip(exception.Message);
-        }
+        SimulatedDevice.RequireDriver();
     }
 
     public void Dispose()

@@ -26,14 +26,7 @@ public sealed unsafe partial class DriverTests : IDisposable
 
     public DriverTests()
     {
-        try
-        {
-            StandInDriver.Install(typeof(GpuBackend).Assembly, typeof(DriverTests).Assembly);
-        }
-        catch (PlatformNotSupportedException exception)
-        {
-            Assert.Skip(exception.Message);
-        }
+        SimulatedDevice.RequireDriver(typeof(DriverTests).Assembly);
     }
 
     public void Dispose()

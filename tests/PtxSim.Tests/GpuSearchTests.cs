@@ -12,14 +12,7 @@ public sealed class GpuSearchTests : IDisposable
     public GpuSearchTests()
     {
         Assert.SkipWhen(StandInDriver.UsesRealDriver, "Only the stand-in driver fails when it is told to.");
-        try
-        {
-            StandInDriver.Install(typeof(GpuBackend).Assembly);
-        }
-        catch (PlatformNotSupportedException exception)
-        {
-            Assert.Skip(exception.Message);
-        }
+        SimulatedDevice.RequireDriver();
     }
 
     public void Dispose()

@@ -15,14 +15,7 @@ public sealed class KernelCacheTests : IDisposable
 
     public KernelCacheTests()
     {
-        try
-        {
-            StandInDriver.Install(typeof(GpuBackend).Assembly);
-        }
-        catch (PlatformNotSupportedException exception)
-        {
-            Assert.Skip(exception.Message);
-        }
+        SimulatedDevice.RequireDriver();
     }
 
     public void Dispose()

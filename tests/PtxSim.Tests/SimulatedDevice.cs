@@ -1,6 +1,8 @@
+using System.Reflection;
 using MiniVlp.Kernels;
 using MiniVlp.PtxSim.Driver;
 using MiniVlp.Tensors;
+using Xunit;
 
 namespace MiniVlp.PtxSim.Tests;
 
@@ -11,6 +13,20 @@ public static class SimulatedDevice
 
     /// <summary>The device, or null and why there is none.</summary>
     public static (Device? Device, string Reason) Instance => Made.Value;
+
+    /// <summary>Puts the stand-in driver into the place of the driver; skips the test where it cannot be built.</summary>
+    /// <param name="assemblies">Further assemblies that call the driver.</param>
+    public static void RequireDriver(params Assembly[] assemblies)
+    {
+        try
+        {
+            StandInDriver.Install([typeof(GpuBackend).Assembly, .. assemblies]);
+        }
+        catch (PlatformNotSupportedException exception)
+        {
+            Assert.Skip(exception.Message);
+        }
+    }
 
     private static (Device?, string) Create()
     {

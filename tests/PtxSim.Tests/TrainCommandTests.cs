@@ -4,7 +4,6 @@ using MiniVlp.Cli.Evaluation;
 using MiniVlp.Cli.Training;
 using MiniVlp.Data.Scenes;
 using MiniVlp.Data.Text;
-using MiniVlp.Kernels;
 using MiniVlp.Models;
 using MiniVlp.Nn.Training;
 using MiniVlp.PtxSim.Driver;
@@ -20,14 +19,7 @@ public sealed class TrainCommandTests : IDisposable
 
     public TrainCommandTests()
     {
-        try
-        {
-            StandInDriver.Install(typeof(GpuBackend).Assembly);
-        }
-        catch (PlatformNotSupportedException exception)
-        {
-            Assert.Skip(exception.Message);
-        }
+        SimulatedDevice.RequireDriver();
     }
 
     [Fact]

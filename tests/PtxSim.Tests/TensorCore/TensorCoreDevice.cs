@@ -11,14 +11,7 @@ public static class TensorCoreDevice
     /// <summary>A device that rounds to bfloat16; skips the test where the stand-in driver cannot be loaded.</summary>
     public static GpuBackend Create()
     {
-        try
-        {
-            StandInDriver.Install(typeof(GpuBackend).Assembly);
-        }
-        catch (PlatformNotSupportedException exception)
-        {
-            Assert.Skip(exception.Message);
-        }
+        SimulatedDevice.RequireDriver();
 
         GpuBackend backend = GpuBackend.CreateCuda(checkGuards: true);
         backend.Precision = MatMulPrecision.BFloat16;

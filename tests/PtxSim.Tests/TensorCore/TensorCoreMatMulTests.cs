@@ -340,14 +340,7 @@ public sealed class TensorCoreMatMulTests
 
     private static GpuBackend CreateBackend()
     {
-        try
-        {
-            StandInDriver.Install(typeof(GpuBackend).Assembly);
-        }
-        catch (PlatformNotSupportedException exception)
-        {
-            Assert.Skip(exception.Message);
-        }
+        SimulatedDevice.RequireDriver();
 
         return GpuBackend.CreateCuda(checkGuards: true);
     }
